@@ -1,0 +1,3 @@
+//! Are acknowledged writes still there?
+
+pub mod set;

@@ -1,0 +1,3 @@
+//! What transactions may see of each other.
+
+pub mod list_append;

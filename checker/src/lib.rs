@@ -1,0 +1,11 @@
+//! Decides whether a finished history keeps a promise, and why.
+
+pub mod availability;
+pub mod divergence;
+pub mod durability;
+pub mod history;
+pub mod isolation;
+pub mod linearizability;
+mod verdict;
+
+pub use verdict::{Check, Details, Finding, Validity};
