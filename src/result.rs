@@ -1,0 +1,110 @@
+//! `result.json`: everything a run found, in one versioned shape. The other reports are views of this.
+
+use schism_checker::{Check, Validity, availability::Availability, history::ClaimedRole};
+use serde::{Deserialize, Serialize};
+
+/// A run's result. The schema is documented in `docs/result-format.md`; additions keep the version, anything else
+/// raises it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RunResult {
+    /// Version of this schema: [`RunResult::SCHEMA`].
+    pub schema: u32,
+    /// Version of schism.
+    pub schism_version: String,
+    /// All checks together, by [`Validity::combine`].
+    pub valid: Validity,
+    /// The process's exit code; differs from what `valid` says when the harness failed.
+    pub exit_code: u8,
+    /// How the run ended.
+    pub outcome: Outcome,
+    /// What went wrong in schism itself; not a verdict on the database.
+    pub harness_errors: Vec<String>,
+    /// `redis/sentinel`, `memory`, …
+    pub target: String,
+    /// `set`, `register`, `list-append`.
+    pub workload: String,
+    /// The seed.
+    pub seed: u64,
+    /// The command that repeats the plan.
+    pub command: String,
+    /// Start in UTC, RFC 3339.
+    pub started_utc: String,
+    /// Wall time of the whole run in seconds, set-up and checking included.
+    pub wall_s: f64,
+    /// The guarantee in words: `acknowledged writes survive`, …
+    pub guarantee: String,
+    /// The plan as it is in `plan.toml`.
+    pub plan: serde_json::Value,
+    /// The database's version by node.
+    pub versions: Vec<(String, String)>,
+    /// Phases by start, in nanoseconds since the run started.
+    pub phases: Vec<(String, u64)>,
+    /// The verdicts, most severe first.
+    pub checks: Vec<Check>,
+    /// Numbers of availability.
+    pub availability: Availability,
+    /// Faults by id.
+    pub faults: Vec<FaultRecord>,
+    /// Which node claimed what, when, by node and time.
+    pub claims: Vec<ClaimInterval>,
+    /// Files beside this one, by what they are: (name, path relative to this file).
+    pub files: Vec<(String, String)>,
+}
+
+impl RunResult {
+    /// The schema's current version.
+    pub const SCHEMA: u32 = 1;
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// All phases went by.
+    Completed,
+    /// Ctrl-C or a signal ended it early; the verdict covers what was recorded.
+    Interrupted,
+    /// The harness failed; the verdict covers what was recorded.
+    HarnessFailure,
+}
+
+/// A fault as it was carried out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct FaultRecord {
+    /// Position in the schedule.
+    pub id: u32,
+    /// Kind.
+    pub kind: String,
+    /// Target as planned.
+    pub target: String,
+    /// Nodes hurt.
+    pub victims: Vec<String>,
+    /// When it took hold.
+    pub start_ns: Option<u64>,
+    /// When it was lifted.
+    pub end_ns: Option<u64>,
+    /// What was done.
+    pub detail: String,
+    /// How it was verified from the victim's side.
+    pub verified: String,
+    /// What went wrong, if anything.
+    pub failure: Option<String>,
+}
+
+/// One node's claim over time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ClaimInterval {
+    /// The node.
+    pub node: String,
+    /// What it claimed.
+    pub role: ClaimedRole,
+    /// Term, timeline or epoch.
+    pub term: Option<u64>,
+    /// First poll that said so.
+    pub start_ns: u64,
+    /// First poll that said otherwise, or the end of the run.
+    pub end_ns: u64,
+}
