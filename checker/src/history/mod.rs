@@ -1,7 +1,22 @@
 //! What was observed, well formed by construction.
+//!
+//! Events go into a [`HistoryBuilder`], one by one as they happen or as they are read; out comes a [`History`] of
+//! operations, each an invocation paired with its completion, in columns. A checker never sees raw text, and never an
+//! operation that completed twice.
 
+mod columns;
+mod edn;
 mod event;
+mod jsonl;
+#[doc(hidden)]
+pub mod notation;
+mod problem;
 mod side;
+mod value;
 
+pub use columns::{History, HistoryBuilder, Op, Outcome, SideEvent};
+pub use edn::write_event_edn;
 pub use event::{Event, EventType, F, Mop, OpError, Process, Value};
+pub use jsonl::{Loaded, ReadOptions, parse_event, read, write_event, write_header};
+pub use problem::{Problem, Problems};
 pub use side::{ClaimEvent, ClaimedRole, FaultEvent, FaultStage, Header, Phase, PhaseEvent, RecoveryEvent};

@@ -1,0 +1,558 @@
+//! The history in memory: one column per property, invocation and completion paired.
+//!
+//! 49 bytes an operation beside what a value itself points to, so that five million fit into 300 MB. Indexes of events
+//! are held in 32 bits: a history of more than four billion events is refused.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use serde::de::DeserializeOwned;
+
+use super::{
+    ClaimEvent, Event, EventType, F, FaultEvent, Header, OpError, PhaseEvent, Problem, Problems, Process,
+    RecoveryEvent, Value,
+};
+
+/// How an operation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// It certainly happened.
+    Ok,
+    /// It certainly did not.
+    Fail,
+    /// Nobody knows; also an operation that never completed.
+    Info,
+}
+
+impl Outcome {
+    /// `ok`, `fail` or `info`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Fail => "fail",
+            Self::Info => "info",
+        }
+    }
+}
+
+/// An operation: a view into the columns.
+#[derive(Debug, Clone, Copy)]
+pub struct Op<'h> {
+    /// Position among the operations, by invocation, from 0.
+    pub id: usize,
+    /// The client process.
+    pub process: u32,
+    /// What it does.
+    pub f: &'h F,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The completion's value when it ended ok, otherwise the invocation's.
+    pub value: &'h Value,
+    /// Index of the invocation event.
+    pub invoke_index: u64,
+    /// Index of the completion event; `None`: it never completed.
+    pub complete_index: Option<u64>,
+    /// Time of the invocation.
+    pub invoke_ns: u64,
+    /// Time of the completion; `None`: it never completed.
+    pub complete_ns: Option<u64>,
+    /// The serving node, as the completion names it, else the invocation.
+    pub node: Option<&'h str>,
+    /// Why it did not end ok: its class, with one example of a text of that class.
+    pub error: Option<&'h OpError>,
+    /// One of the reads of every node that end a run.
+    pub is_final: bool,
+}
+
+/// An event of a side channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SideEvent<T> {
+    /// Index of the event.
+    pub index: u64,
+    /// Its time.
+    pub time_ns: u64,
+    /// Its value.
+    pub value: T,
+}
+
+const NONE_U8: u8 = u8::MAX;
+const NONE_U16: u16 = u16::MAX;
+const NONE_U32: u32 = u32::MAX;
+const FINAL: u8 = 4;
+
+/// One column per property; position = operation id.
+#[derive(Debug, Default)]
+struct Columns {
+    invoke_index: Vec<u32>,
+    complete_index: Vec<u32>,
+    invoke_ns: Vec<u64>,
+    complete_ns: Vec<u64>,
+    process: Vec<u32>,
+    f: Vec<u8>,
+    /// Bits 0 and 1: the outcome; bit 2: final.
+    flags: Vec<u8>,
+    node: Vec<u8>,
+    error: Vec<u16>,
+    value: Vec<Value>,
+}
+
+impl Columns {
+    fn shrink(&mut self) {
+        self.invoke_index.shrink_to_fit();
+        self.complete_index.shrink_to_fit();
+        self.invoke_ns.shrink_to_fit();
+        self.complete_ns.shrink_to_fit();
+        self.process.shrink_to_fit();
+        self.f.shrink_to_fit();
+        self.flags.shrink_to_fit();
+        self.node.shrink_to_fit();
+        self.error.shrink_to_fit();
+        self.value.shrink_to_fit();
+    }
+}
+
+/// A finished history. Operations are ordered by invocation.
+#[derive(Debug)]
+pub struct History {
+    header: Header,
+    columns: Columns,
+    fs: Vec<F>,
+    nodes: Vec<Arc<str>>,
+    errors: Vec<OpError>,
+    claims: Vec<SideEvent<ClaimEvent>>,
+    faults: Vec<SideEvent<FaultEvent>>,
+    phases: Vec<SideEvent<PhaseEvent>>,
+    recovery: Vec<SideEvent<RecoveryEvent>>,
+    events: u64,
+    time_end_ns: u64,
+}
+
+impl History {
+    /// What the run says of itself.
+    #[must_use]
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Number of operations.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.columns.process.len()
+    }
+
+    /// True without any operation.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.columns.process.is_empty()
+    }
+
+    /// Number of events, side channels included.
+    #[must_use]
+    pub const fn events_total(&self) -> u64 {
+        self.events
+    }
+
+    /// All operations by invocation.
+    pub fn ops(&self) -> impl ExactSizeIterator<Item = Op<'_>> + DoubleEndedIterator + Clone {
+        (0..self.len()).map(|id| self.view(id))
+    }
+
+    /// The operation with this id.
+    #[must_use]
+    pub fn op(&self, id: usize) -> Option<Op<'_>> {
+        (id < self.len()).then(|| self.view(id))
+    }
+
+    /// The caller has checked that `id` is an operation's.
+    fn view(&self, id: usize) -> Op<'_> {
+        let columns = &self.columns;
+        let flags = columns.flags[id];
+        let complete_index = columns.complete_index[id];
+        Op {
+            id,
+            process: columns.process[id],
+            f: &self.fs[usize::from(columns.f[id])],
+            outcome: match flags & 3 {
+                0 => Outcome::Ok,
+                1 => Outcome::Fail,
+                _ => Outcome::Info,
+            },
+            value: &columns.value[id],
+            invoke_index: u64::from(columns.invoke_index[id]),
+            complete_index: (complete_index != NONE_U32).then_some(u64::from(complete_index)),
+            invoke_ns: columns.invoke_ns[id],
+            complete_ns: (complete_index != NONE_U32).then_some(columns.complete_ns[id]),
+            node: self.nodes.get(usize::from(columns.node[id])).map(|node| &**node),
+            error: self.errors.get(usize::from(columns.error[id])),
+            is_final: flags & FINAL != 0,
+        }
+    }
+
+    /// What nodes said of themselves, in order.
+    #[must_use]
+    pub fn claims(&self) -> &[SideEvent<ClaimEvent>] {
+        &self.claims
+    }
+
+    /// Faults, in order.
+    #[must_use]
+    pub fn faults(&self) -> &[SideEvent<FaultEvent>] {
+        &self.faults
+    }
+
+    /// Phases of the run, in order.
+    #[must_use]
+    pub fn phases(&self) -> &[SideEvent<PhaseEvent>] {
+        &self.phases
+    }
+
+    /// How the waits for recovery ended; usually one.
+    #[must_use]
+    pub fn recovery(&self) -> &[SideEvent<RecoveryEvent>] {
+        &self.recovery
+    }
+
+    /// Time of the last event.
+    #[must_use]
+    pub const fn time_end_ns(&self) -> u64 {
+        self.time_end_ns
+    }
+}
+
+/// The promises of the workloads known here, as far as the shape of their values goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shapes {
+    Set,
+    Register,
+    ListAppend,
+    /// Another workload: nothing is known of its values.
+    Any,
+}
+
+impl Shapes {
+    fn of(workload: &str) -> Self {
+        match workload {
+            "set" => Self::Set,
+            "register" => Self::Register,
+            "list-append" => Self::ListAppend,
+            _ => Self::Any,
+        }
+    }
+
+    /// What is wrong with the value of an invocation (`is_ok` false) or an `ok` completion (true).
+    fn complaint(self, f: &F, value: &Value, is_ok: bool) -> Option<&'static str> {
+        let (fits, complaint) = match (self, f) {
+            (Self::Any, _) => return None,
+            (Self::Set, F::Add) => (value.as_int().is_some(), "the value of an add must be an integer"),
+            (Self::Set, F::Read) => {
+                (!is_ok || value.as_ints().is_some(), "the value of an ok read must be a list of integers")
+            }
+            (Self::Register, F::Read | F::Write) => {
+                (value.as_keyed().is_some(), "the value of a read or write must be [key, value] or [key, null]")
+            }
+            (Self::Register, F::Cas) => (value.as_cas().is_some(), "the value of a cas must be [key, [old, new]]"),
+            (Self::ListAppend, F::Txn) => (
+                value.as_mops().is_some(),
+                "the value of a txn must be a list of [\"append\", key, element] and [\"r\", key, list or null]",
+            ),
+            _ => (false, "the workload has no such f"),
+        };
+        (!fits).then_some(complaint)
+    }
+}
+
+/// What a process is at.
+#[derive(Debug, Clone, Copy)]
+struct InFlight {
+    /// Its last operation.
+    id: u32,
+    open: bool,
+}
+
+/// Collects events into a [`History`]. Cheap enough for the loop that records a run: a push is a hash lookup and a few
+/// writes. A malformed event is noted and left out; the rest goes on.
+#[derive(Debug)]
+pub struct HistoryBuilder {
+    history: History,
+    shapes: Shapes,
+    in_flight: FxHashMap<u32, InFlight>,
+    error_classes: FxHashMap<Arc<str>, u16>,
+    last_index: Option<u64>,
+    problems: Problems,
+}
+
+impl HistoryBuilder {
+    /// A history without events.
+    #[must_use]
+    pub fn new(header: Header) -> Self {
+        let mut problems = Problems::default();
+        if header.schism_history != Header::VERSION {
+            problems.push(Problem {
+                line: None,
+                column: None,
+                event_index: None,
+                message: format!(
+                    "version {} of the history format is not supported, only {}",
+                    header.schism_history,
+                    Header::VERSION
+                ),
+            });
+        }
+        Self {
+            shapes: Shapes::of(&header.workload),
+            history: History {
+                header,
+                columns: Columns::default(),
+                fs: vec![F::Read, F::Write, F::Cas, F::Add, F::Txn],
+                nodes: Vec::new(),
+                errors: Vec::new(),
+                claims: Vec::new(),
+                faults: Vec::new(),
+                phases: Vec::new(),
+                recovery: Vec::new(),
+                events: 0,
+                time_end_ns: 0,
+            },
+            in_flight: FxHashMap::default(),
+            error_classes: FxHashMap::default(),
+            last_index: None,
+            problems,
+        }
+    }
+
+    /// Adds an event.
+    pub fn push(&mut self, event: Event) {
+        self.push_from(event, None);
+    }
+
+    /// Problems so far.
+    #[must_use]
+    pub const fn problems(&self) -> &Problems {
+        &self.problems
+    }
+
+    pub(super) fn note(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+
+    pub(super) fn push_from(&mut self, event: Event, line: Option<u64>) {
+        let index = event.index;
+        if let Err(message) = self.try_push(event) {
+            self.problems.push(Problem { line, column: None, event_index: Some(index), message });
+        }
+    }
+
+    fn try_push(&mut self, event: Event) -> Result<(), String> {
+        let Ok(index) = u32::try_from(event.index) else {
+            return Err("the index does not fit into 32 bits".into());
+        };
+        if index == NONE_U32 {
+            return Err("the index does not fit into 32 bits".into());
+        }
+        if let Some(last) = self.last_index
+            && event.index <= last
+        {
+            return Err(format!("the index does not increase: it follows {last}"));
+        }
+        self.last_index = Some(event.index);
+        if event.time_ns < self.history.time_end_ns {
+            return Err(format!("time goes backwards: {} ns follows {} ns", event.time_ns, self.history.time_end_ns));
+        }
+        self.history.time_end_ns = event.time_ns;
+        self.history.events += 1;
+        match event.process {
+            Process::Client(process) => match event.kind {
+                EventType::Invoke => self.invoke(process, index, event),
+                EventType::Ok => self.complete(process, index, event, Outcome::Ok),
+                EventType::Fail => self.complete(process, index, event, Outcome::Fail),
+                EventType::Info => self.complete(process, index, event, Outcome::Info),
+            },
+            Process::Nemesis | Process::Monitor | Process::Harness => self.side(event),
+        }
+    }
+
+    /// A refused invocation leaves its process at a skipped operation, so that its completion is not reported too.
+    fn invoke(&mut self, process: u32, index: u32, event: Event) -> Result<(), String> {
+        if let Some(InFlight { id, open: true }) = self.in_flight.get(&process) {
+            return Err(match self.history.columns.invoke_index.get(*id as usize) {
+                Some(since) => format!("process {process} invokes while its operation of event {since} is in flight"),
+                None => format!("process {process} invokes while an operation is in flight"),
+            });
+        }
+        // Skipped until it proves well formed.
+        self.in_flight.insert(process, InFlight { id: NONE_U32, open: true });
+        if let Some(complaint) = self.shapes.complaint(&event.f, &event.value, false) {
+            return Err(format!("{}: {complaint}", event.f.name()));
+        }
+        let f = self.intern_f(&event.f)?;
+        let node = self.intern_node(event.node)?;
+        let columns = &mut self.history.columns;
+        let Ok(id) = u32::try_from(columns.process.len()) else {
+            return Err("too many operations".into());
+        };
+        columns.invoke_index.push(index);
+        columns.complete_index.push(NONE_U32);
+        columns.invoke_ns.push(event.time_ns);
+        columns.complete_ns.push(0);
+        columns.process.push(process);
+        columns.f.push(f);
+        columns.flags.push(Outcome::Info as u8 | if event.is_final { FINAL } else { 0 });
+        columns.node.push(node);
+        columns.error.push(NONE_U16);
+        columns.value.push(event.value);
+        self.in_flight.insert(process, InFlight { id, open: true });
+        Ok(())
+    }
+
+    fn complete(&mut self, process: u32, index: u32, event: Event, outcome: Outcome) -> Result<(), String> {
+        let id = match self.in_flight.get(&process) {
+            None => return Err(format!("process {process} completes an operation that it never invoked")),
+            Some(InFlight { id, open: false }) => {
+                return Err(match self.history.columns.complete_index.get(*id as usize) {
+                    Some(before) if *before != NONE_U32 => {
+                        format!("process {process} completes an operation that ended with event {before}")
+                    }
+                    _ => format!("process {process} completes an operation twice"),
+                });
+            }
+            Some(InFlight { id, open: true }) => *id,
+        };
+        // Whatever is wrong with this completion, the process is free again; the operation stays indeterminate.
+        self.in_flight.insert(process, InFlight { id, open: false });
+        if id == NONE_U32 {
+            return Ok(());
+        }
+        let at = id as usize;
+        let f = &self.history.fs[usize::from(self.history.columns.f[at])];
+        if *f != event.f {
+            let message = format!("{} completes, but {} was invoked by process {process}", event.f.name(), f.name());
+            return Err(message);
+        }
+        let value = if outcome == Outcome::Ok { self.completed_value(at, event.value, &event.f)? } else { None };
+        let node = self.intern_node(event.node)?;
+        let error = self.intern_error(event.error);
+        let columns = &mut self.history.columns;
+        columns.complete_index[at] = index;
+        columns.complete_ns[at] = event.time_ns;
+        columns.flags[at] = outcome as u8 | (columns.flags[at] & FINAL) | if event.is_final { FINAL } else { 0 };
+        if node != NONE_U8 {
+            columns.node[at] = node;
+        }
+        columns.error[at] = error;
+        if let Some(value) = value {
+            columns.value[at] = value;
+        }
+        Ok(())
+    }
+
+    /// The value of an `ok` completion, where it says more than the invocation's. A write that is acknowledged with
+    /// another value than it was invoked with would be judged by one of the two at random; so it is a problem.
+    fn completed_value(&self, at: usize, value: Value, f: &F) -> Result<Option<Value>, String> {
+        let invoked = &self.history.columns.value[at];
+        let writes = matches!(f, F::Add | F::Write | F::Cas) && self.shapes != Shapes::Any;
+        if writes {
+            if value == Value::Nil || value == *invoked {
+                return Ok(None);
+            }
+            return Err(format!("{} ends ok with another value than it was invoked with", f.name()));
+        }
+        if let Some(complaint) = self.shapes.complaint(f, &value, true) {
+            return Err(format!("{}: {complaint}", f.name()));
+        }
+        if self.shapes == Shapes::Register
+            && value.as_keyed().map(|(key, _)| key) != invoked.as_keyed().map(|(key, _)| key)
+        {
+            return Err("a read ends ok with another key than it was invoked with".into());
+        }
+        Ok(Some(value))
+    }
+
+    fn side(&mut self, event: Event) -> Result<(), String> {
+        if event.kind != EventType::Info {
+            return Err(format!("an event of \"{}\" must be of type info", event.process));
+        }
+        match (event.process, event.f.name()) {
+            (Process::Nemesis, _) => self.history.faults.push(typed(&event)?),
+            (Process::Monitor, "claim") => self.history.claims.push(typed(&event)?),
+            (Process::Harness, "phase") => self.history.phases.push(typed(&event)?),
+            (Process::Harness, "recovery") => self.history.recovery.push(typed(&event)?),
+            (process, f) => return Err(format!("\"{process}\" has no f \"{f}\"")),
+        }
+        Ok(())
+    }
+
+    fn intern_f(&mut self, f: &F) -> Result<u8, String> {
+        let known = match f {
+            F::Read => 0,
+            F::Write => 1,
+            F::Cas => 2,
+            F::Add => 3,
+            F::Txn => 4,
+            F::Other(_) => match self.history.fs.iter().position(|known| known == f) {
+                Some(at) => at,
+                None => {
+                    self.history.fs.push(f.clone());
+                    self.history.fs.len() - 1
+                }
+            },
+        };
+        u8::try_from(known).map_err(|_| "more than 256 different f".into())
+    }
+
+    fn intern_node(&mut self, node: Option<Arc<str>>) -> Result<u8, String> {
+        let Some(node) = node else { return Ok(NONE_U8) };
+        let nodes = &mut self.history.nodes;
+        let at = nodes.iter().position(|known| *known == node).unwrap_or(nodes.len());
+        match u8::try_from(at) {
+            Ok(interned) if interned != NONE_U8 => {
+                if at == nodes.len() {
+                    nodes.push(node);
+                }
+                Ok(interned)
+            }
+            _ => Err("more than 255 different nodes".into()),
+        }
+    }
+
+    /// One text is kept per class. Past 65 thousand classes (a client that puts a message into the class), the rest
+    /// share the last one.
+    fn intern_error(&mut self, error: Option<OpError>) -> u16 {
+        let Some(error) = error else { return NONE_U16 };
+        if let Some(known) = self.error_classes.get(&error.class) {
+            return *known;
+        }
+        let errors = &mut self.history.errors;
+        match u16::try_from(errors.len()) {
+            Ok(new) if new < NONE_U16 => {
+                self.error_classes.insert(error.class.clone(), new);
+                errors.push(error);
+                new
+            }
+            _ => NONE_U16 - 1,
+        }
+    }
+
+    /// The history, if it had no problem.
+    pub fn finish(self) -> Result<History, Problems> {
+        match self.finish_lenient() {
+            (history, problems) if problems.is_empty() => Ok(history),
+            (_, problems) => Err(problems),
+        }
+    }
+
+    /// The history without the events that had a problem, and the problems. For the loop that records a run: its own
+    /// history is well formed, and where it is not, the user still wants the report (and to hear of it).
+    #[must_use]
+    pub fn finish_lenient(mut self) -> (History, Problems) {
+        self.history.columns.shrink();
+        (self.history, self.problems)
+    }
+}
+
+/// A side channel's value in its type.
+fn typed<T: DeserializeOwned>(event: &Event) -> Result<SideEvent<T>, String> {
+    let value = T::deserialize(event.value.to_json())
+        .map_err(|error| format!("malformed value of \"{}\" {}: {error}", event.process, event.f.name()))?;
+    Ok(SideEvent { index: event.index, time_ns: event.time_ns, value })
+}
