@@ -48,6 +48,9 @@ pub struct RunResult {
     pub faults: Vec<FaultRecord>,
     /// Which node claimed what, when, by node and time.
     pub claims: Vec<ClaimInterval>,
+    /// What schism itself used, checking included.
+    #[serde(default)]
+    pub resources: Resources,
     /// Files beside this one, by what they are: (name, path relative to this file).
     pub files: Vec<(String, String)>,
 }
@@ -55,6 +58,16 @@ pub struct RunResult {
 impl RunResult {
     /// The schema's current version.
     pub const SCHEMA: u32 = 1;
+}
+
+/// What the process that drove the clients and judged the history used, up to the writing of its reports.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Resources {
+    /// CPU time, user and system, in seconds.
+    pub cpu_s: f64,
+    /// Peak resident memory in bytes.
+    pub peak_memory_bytes: u64,
 }
 
 /// How a run ended.
