@@ -88,6 +88,14 @@ impl Kind {
         }
     }
 
+    /// The fewest nodes with which this kind means something for this target.
+    #[must_use]
+    pub const fn nodes_min(self, target: &Target) -> usize {
+        let nodes = target.nodes_min();
+        // A partition wants somebody on the other side, a failover somebody to promote.
+        if matches!(self, Self::Partition | Self::Failover) && nodes < 2 { 2 } else { nodes }
+    }
+
     /// The target of this name, if this kind can have it; an error lists the valid ones, nearest first.
     pub(crate) fn parse_target(self, name: &str) -> Result<Target, String> {
         let valid: Vec<&str> = self.targets().iter().map(Target::name).collect();
