@@ -2,8 +2,13 @@
 
 pub mod client;
 pub mod generator;
+pub mod list_append;
 mod op;
+mod options;
+pub mod register;
+pub mod set;
 mod workload;
 
 pub use op::Op;
-pub use workload::{Workload, WorkloadPlan};
+pub use options::{OptionRow, WorkloadError};
+pub use workload::{Workload, WorkloadPlan, by_name, names, option_rows};

@@ -1,11 +1,16 @@
 //! Workloads by name.
 
-use std::{fmt::Debug, sync::Arc};
+use std::{collections::BTreeMap, fmt::Debug, sync::Arc};
 
 use schism_checker::history::{F, Value};
 use schism_seed::Seed;
 
-use crate::generator::Generator;
+use crate::{
+    generator::Generator,
+    list_append,
+    options::{Choices, OptionRow, WorkloadError, nearest_first},
+    register, set,
+};
 
 /// What a workload must know of the run to decide its operations.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,4 +37,58 @@ pub trait Workload: Send + Sync + Debug {
 
     /// The reads that make up one node's final state, given how many operations each slot invoked.
     fn final_reads(&self, plan: &WorkloadPlan, invoked_per_client: &[u64]) -> Vec<(Value, F)>;
+}
+
+/// The workloads there are.
+#[must_use]
+pub const fn names() -> &'static [&'static str] {
+    &["set", "register", "list-append"]
+}
+
+/// The options of a workload, for help and documentation; empty for a name there is not.
+#[must_use]
+pub fn option_rows(name: &str) -> &'static [OptionRow] {
+    match name {
+        "set" => set::Options::ROWS,
+        "register" => register::Options::ROWS,
+        "list-append" => list_append::Options::ROWS,
+        _ => &[],
+    }
+}
+
+/// The workload of this name with these options.
+///
+/// # Errors
+/// When there is no such workload, or it has no such option, or the option cannot have that value; the error lists
+/// what would have been right, nearest first.
+pub fn by_name(name: &str, options: &BTreeMap<String, String>) -> Result<Box<dyn Workload>, WorkloadError> {
+    let choices = |workload| Choices { workload, rows: option_rows(workload) };
+    match name {
+        "set" => {
+            let mut parsed = set::Options::default();
+            each(options, |key, value| parsed.set(&choices("set"), key, value))?;
+            Ok(Box::new(set::Set::new(parsed)))
+        }
+        "register" => {
+            let mut parsed = register::Options::default();
+            each(options, |key, value| parsed.set(&choices("register"), key, value))?;
+            Ok(Box::new(register::Register::new(parsed)?))
+        }
+        "list-append" => {
+            let mut parsed = list_append::Options::default();
+            each(options, |key, value| parsed.set(&choices("list-append"), key, value))?;
+            Ok(Box::new(list_append::ListAppend::new(parsed)))
+        }
+        _ => {
+            let valid = nearest_first(name, names().iter().copied());
+            Err(WorkloadError::UnknownWorkload { name: name.to_owned(), valid })
+        }
+    }
+}
+
+fn each(
+    options: &BTreeMap<String, String>,
+    mut set: impl FnMut(&str, &str) -> Result<(), WorkloadError>,
+) -> Result<(), WorkloadError> {
+    options.iter().try_for_each(|(key, value)| set(key, value))
 }

@@ -16,12 +16,31 @@
 //! - [`Step::Pending`] means: ask again at `until_ns`, or after the next event, whichever is first.
 
 mod context;
+mod final_reads;
+mod limit;
+mod mix;
+mod sequence;
+mod share;
+mod simulate;
+mod source;
+mod time;
 
 use std::fmt::Debug;
 
 use schism_checker::history::Event;
 
-pub use context::{Context, Free};
+pub use self::{
+    context::{Context, Free},
+    final_reads::final_reads,
+    limit::{op_limit, until_ok},
+    mix::mix,
+    sequence::{concat, phases, then},
+    share::{any, each_process, on_clients, reserve},
+    simulate::{Latency, simulate},
+    source::{nothing, ops},
+    time::{stagger, time_limit},
+};
+pub(crate) use source::{Script, scripts};
 
 use crate::op::Op;
 
@@ -63,5 +82,13 @@ pub trait Generator: Send + Debug {
 impl Clone for Box<dyn Generator> {
     fn clone(&self) -> Self {
         (**self).clone_box()
+    }
+}
+
+/// The earlier of two moments, either of which may never come.
+fn earlier(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }
