@@ -37,9 +37,8 @@ pub(crate) fn authoritative<'h>(history: &'h History, finals: &[Op<'h>]) -> Resu
             return Err(format!("{node} claims to be primary and has no final read"));
         }
     }
-    let is_primary = |op: &&Op<'h>| {
-        op.node.is_some_and(|node| role_at(history, node, index_of(op)) == Some(ClaimedRole::Primary))
-    };
+    let is_primary =
+        |op: &&Op<'h>| op.node.is_some_and(|node| role_at(history, node, index_of(op)) == Some(ClaimedRole::Primary));
     let primaries: Vec<Op<'h>> = finals.iter().filter(is_primary).copied().collect();
     if !primaries.is_empty() {
         return Ok(primaries);

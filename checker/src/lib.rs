@@ -1,9 +1,43 @@
 //! Decides whether a finished history keeps a promise, and why.
+//!
+//! A [`History`](history::History) goes in; out comes a [`Check`] from each checker that its workload calls for: a
+//! verdict with its evidence in words, and figures for a report. Nothing here touches a file, a clock or the network,
+//! and the same history always gives the same answer.
+//!
+//! ```
+//! use schism_checker::{Options, Validity, check, history};
+//!
+//! // Two clients add to a set; the second add is acknowledged by n1, which is then cut off and deposed.
+//! let file = br#"{"schism-history":1,"workload":"set","target":"example","seed":1,"clients":2,"nodes":["n1","n2"]}
+//! {"index":0,"time_ns":0,"process":"monitor","type":"info","f":"claim","value":{"node":"n1","role":"primary","asked-ns":0}}
+//! {"index":1,"time_ns":1000,"process":0,"type":"invoke","f":"add","value":1}
+//! {"index":2,"time_ns":2000,"process":0,"type":"ok","f":"add","value":1,"node":"n1"}
+//! {"index":3,"time_ns":3000,"process":1,"type":"invoke","f":"add","value":2}
+//! {"index":4,"time_ns":4000,"process":1,"type":"ok","f":"add","value":2,"node":"n1"}
+//! {"index":5,"time_ns":5000,"process":"monitor","type":"info","f":"claim","value":{"node":"n1","role":"replica","asked-ns":4500}}
+//! {"index":6,"time_ns":6000,"process":"monitor","type":"info","f":"claim","value":{"node":"n2","role":"primary","asked-ns":5500}}
+//! {"index":7,"time_ns":7000,"process":0,"type":"invoke","f":"read","final":true}
+//! {"index":8,"time_ns":8000,"process":0,"type":"ok","f":"read","value":[1],"node":"n1","final":true}
+//! {"index":9,"time_ns":8000,"process":1,"type":"invoke","f":"read","final":true}
+//! {"index":10,"time_ns":9000,"process":1,"type":"ok","f":"read","value":[1],"node":"n2","final":true}
+//! "#;
+//! let loaded = history::read(&file[..], &history::ReadOptions::default())?;
+//! let checks = check(&loaded.history, &Options::default())?;
+//! let set = &checks[0];
+//! assert_eq!(set.valid, Validity::Invalid);
+//! assert_eq!(
+//!     set.findings[0].sentence,
+//!     "Process 1 was told ok for add 2 by n1 at 0.000 s; the final read of every primary lacks it \
+//!      (no read ever held it)."
+//! );
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod authority;
 pub mod availability;
 pub mod divergence;
 pub mod durability;
+mod histogram;
 pub mod history;
 pub mod isolation;
 pub mod linearizability;
@@ -11,3 +45,42 @@ mod say;
 mod verdict;
 
 pub use verdict::{Check, Details, Finding, Validity};
+
+/// How to check.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// What the search for a linearization may cost.
+    pub linearizability: linearizability::Budget,
+}
+
+/// Why a history could not be checked at all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CheckError {
+    /// The header names a workload that no checker knows.
+    #[error("no checker for the workload {workload:?}; known are {}", WORKLOADS.join(", "))]
+    UnknownWorkload {
+        /// The name.
+        workload: String,
+    },
+}
+
+/// The workloads that have checkers.
+pub const WORKLOADS: &[&str] = &["set", "register", "list-append"];
+
+/// Runs the checkers that the history's workload calls for: its own first, then split brain, divergence, recovery and
+/// activity.
+pub fn check(history: &history::History, options: &Options) -> Result<Vec<Check>, CheckError> {
+    let own = match history.header().workload.as_str() {
+        "set" => durability::set::check(history),
+        "register" => linearizability::check(history, &options.linearizability),
+        "list-append" => isolation::list_append::check(history),
+        other => return Err(CheckError::UnknownWorkload { workload: other.into() }),
+    };
+    Ok(vec![
+        own,
+        divergence::split_brain::check(history),
+        divergence::final_state::check(history),
+        availability::recovery_check(history),
+        availability::activity_check(history),
+    ])
+}

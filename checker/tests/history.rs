@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use schism_checker::history::{
-    Event, EventType, F, Header, HistoryBuilder, Mop, OpError, Outcome, Problems, Process, ReadOptions, Value, notation,
-    parse_event, read, write_event, write_event_edn, write_header,
+    Event, EventType, F, Header, HistoryBuilder, Mop, OpError, Outcome, Problems, Process, ReadOptions, Value,
+    notation, parse_event, read, write_event, write_event_edn, write_header,
 };
 
 fn header(workload: &str) -> Header {
@@ -291,10 +291,7 @@ fn notation_spells_events() {
     assert_eq!(history.header().nodes, ["n1", "n2"]);
     assert_eq!(history.header().clients, 3);
     let ops: Vec<_> = history.ops().map(|op| (op.process, op.f.name(), op.outcome, op.invoke_ns / 1_000_000)).collect();
-    assert_eq!(
-        ops,
-        [(0, "write", Outcome::Info, 3), (1, "read", Outcome::Ok, 4), (2, "cas", Outcome::Ok, 9)]
-    );
+    assert_eq!(ops, [(0, "write", Outcome::Info, 3), (1, "read", Outcome::Ok, 4), (2, "cas", Outcome::Ok, 9)]);
     assert_eq!(history.op(1).unwrap().value.as_keyed(), Some((1, Some(5))));
     assert_eq!(history.faults()[0].value.victims, ["n1"]);
     let txn = notation::history("list-append", "0: txn a 1 5, r 1 [5 6], r 2 nil").unwrap();

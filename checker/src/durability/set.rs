@@ -139,7 +139,10 @@ struct Added {
 /// Position of each element in the tables.
 enum Positions {
     /// Where elements are dense, as they are when they are counted up.
-    Dense { first: i64, table: Vec<u32> },
+    Dense {
+        first: i64,
+        table: Vec<u32>,
+    },
     Sparse(FxHashMap<i64, u32>),
 }
 
@@ -386,7 +389,8 @@ impl Walk {
         let mut stale_bits = Bits::new(elements.len());
         let mut present = Bits::new(elements.len());
         let mut of_all = SuffixMax::default();
-        let mut acknowledgements: Vec<u32> = (0..added.len() as u32).filter(|at| added[*at as usize].ok != NONE).collect();
+        let mut acknowledgements: Vec<u32> =
+            (0..added.len() as u32).filter(|at| added[*at as usize].ok != NONE).collect();
         acknowledgements.sort_unstable_by_key(|at| added[*at as usize].ok);
         let mut acknowledgements = acknowledgements.into_iter().peekable();
 
@@ -593,13 +597,7 @@ fn rpo(history: &History, lost: &[LostElement]) -> Rpo {
     Rpo { ops: lost.len() as u64, window_s: say::as_seconds(last - first), by_fault: by_fault.into_values().collect() }
 }
 
-fn verdict(
-    result: SetResult,
-    reason: Option<String>,
-    reads: &[Read<'_>],
-    finals: &[Op<'_>],
-    walk: &Walk,
-) -> Check {
+fn verdict(result: SetResult, reason: Option<String>, reads: &[Read<'_>], finals: &[Op<'_>], walk: &Walk) -> Check {
     let mut findings = Findings::default();
     let whose = if finals.is_empty() { "every later read that counts" } else { "the final read of every primary" };
     for lost in &result.lost {

@@ -1,6 +1,102 @@
 //! list-append: what can be decided without a dependency graph.
+//!
+//! Transactions append unique elements to lists and read whole lists, so a read shows the order of the writes before it
+//! (Kingsbury & Alvaro, "Elle: inferring isolation anomalies from experimental observations", 2020). Looked for:
+//!
+//! - `internal`: a transaction's read disagrees with its own earlier reads and appends.
+//! - `G1a`: an ok transaction read an element of a failed one (Adya 1999).
+//! - `incompatible-order`: two reads of a key of which neither is a prefix of the other.
+//! - `duplicate-elements`: one read holds an element twice.
+//! - `garbage-read`: an ok transaction read an element that nobody ever tried to append.
+//! - `lost-append`: an acknowledged element that the last state lacks, by the same rule as for sets.
+//! - `lost-update`: two ok transactions read the same version of a key first and then both append to it (Berenson et al.
+//!   1995, P4).
+//! - `write-skew`: two ok transactions on two keys, each of which read one without the other's append to it (Berenson et
+//!   al. 1995, A5B). Whatever the order of versions: in a serial order, who lacks another's append comes before it; each
+//!   would come before the other.
+//!
+//! An element of an indeterminate transaction may be there or not; what an indeterminate transaction read is not
+//! looked at.
+//!
+//! Not checked: cycles of dependencies in general (G0, G1c, G-single, G2 over more than two transactions, and all with
+//! session and real-time edges), intermediate reads (G1b), and write skew between transactions whose reads are more than
+//! [`NEIGHBOURS`] appends old. A history without the anomalies above is not proven isolated, and the summary says so.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
+
+use crate::{
+    Check, Details, Validity, authority,
+    history::{ClaimedRole, F, History, Mop, Op, Outcome},
+    say::{self, Findings},
+};
+
+/// The models that a run may ask for, and what refutes each.
+///
+/// After Adya, "Weak consistency: a generalized theory and optimistic implementations for distributed transactions"
+/// (1999): PL-1 proscribes G0, PL-2 also G1, PL-2.99 also G2-item, PL-3 also G2; snapshot isolation proscribes G1 and
+/// G-SI, of which a lost update is one case; and Elle's lattice, where `internal` refutes read-atomic and what implies it
+/// (snapshot isolation and up, but not PL-2.99, which says nothing of a transaction's own writes), `incompatible-order`
+/// implies a dirty read, and duplicates refute everything. Berenson et al., "A critique of ANSI SQL isolation levels"
+/// (1995), 4.2: snapshot isolation allows write skew and forbids lost updates; the others here that forbid either forbid
+/// both. What is lost or made up is a promise broken under any model.
+const MODELS: &[(&str, &[&str])] = &[
+    ("read-uncommitted", &["duplicate-elements", "garbage-read", "lost-append"]),
+    ("read-committed", &["duplicate-elements", "garbage-read", "lost-append", "G1a", "incompatible-order"]),
+    (
+        "repeatable-read",
+        &[
+            "duplicate-elements",
+            "garbage-read",
+            "lost-append",
+            "G1a",
+            "incompatible-order",
+            "lost-update",
+            "write-skew",
+        ],
+    ),
+    (
+        "snapshot-isolation",
+        &["duplicate-elements", "garbage-read", "lost-append", "G1a", "incompatible-order", "internal", "lost-update"],
+    ),
+    ("serializable", ANOMALIES),
+    ("strict-serializable", ANOMALIES),
+];
+
+/// All that is looked for, most telling first.
+const ANOMALIES: &[&str] = &[
+    "lost-append",
+    "duplicate-elements",
+    "garbage-read",
+    "incompatible-order",
+    "G1a",
+    "lost-update",
+    "internal",
+    "write-skew",
+];
+
+/// How many appends after a read are looked at for write skew.
+const NEIGHBOURS: usize = 32;
+
+/// Anomalies listed of each kind; the rest are only counted among the findings.
+const LISTED_MAX: usize = 1000;
+
+/// The models that [`check`] knows.
+#[must_use]
+pub fn known_models() -> &'static [&'static str] {
+    const NAMES: [&str; MODELS.len()] = {
+        let mut names = [""; MODELS.len()];
+        let mut at = 0;
+        while at < MODELS.len() {
+            names[at] = MODELS[at].0;
+            at += 1;
+        }
+        names
+    };
+    &NAMES
+}
 
 /// Anomalies found, and what was looked for.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -50,4 +146,538 @@ pub struct LostAppend {
     pub ok_ns: u64,
     /// Index of the acknowledging event.
     pub ok_index: u64,
+}
+
+/// What is known of one element of one list.
+#[derive(Debug, Clone, Copy)]
+struct Appended {
+    /// The operation that appended it. Of several (a malformed workload), one that did not fail.
+    op: usize,
+    failed: bool,
+    /// The acknowledging event.
+    ok: Option<u64>,
+    /// Appended more than once: a malformed workload, whose lists may hold it more than once.
+    repeated: bool,
+}
+
+/// A list as one micro-operation read it.
+#[derive(Debug, Clone, Copy)]
+struct ListRead<'h> {
+    op: Op<'h>,
+    list: &'h [i64],
+}
+
+/// The anomalies found.
+#[derive(Default)]
+struct Found {
+    by_kind: BTreeMap<&'static str, (u64, Vec<ListAppendAnomaly>)>,
+}
+
+impl Found {
+    fn add(&mut self, kind: &'static str, event_indexes: &[Option<u64>], sentence: impl FnOnce() -> String) {
+        let (total, list) = self.by_kind.entry(kind).or_default();
+        *total += 1;
+        if list.len() < LISTED_MAX {
+            let event_indexes = event_indexes.iter().flatten().copied().collect();
+            list.push(ListAppendAnomaly { kind: kind.into(), sentence: sentence(), event_indexes });
+        }
+    }
+}
+
+/// `process 3's transaction on n1 at 1.234 s`.
+fn the_txn(op: &Op<'_>) -> String {
+    let at = say::seconds(op.complete_ns.unwrap_or(op.invoke_ns));
+    format!("process {}'s transaction{} at {at}", op.process, say::on(op.node))
+}
+
+/// Checks a list-append workload.
+#[must_use]
+pub fn check(history: &History) -> Check {
+    let mut result = ListAppendResult {
+        looked_for: ANOMALIES.iter().map(|kind| (*kind).into()).collect(),
+        consistency_models: history.header().consistency_models.clone(),
+        ..ListAppendResult::default()
+    };
+    let mut found = Found::default();
+    let mut appended: FxHashMap<(i64, i64), Appended> = FxHashMap::default();
+    let mut reads: BTreeMap<i64, Vec<ListRead<'_>>> = BTreeMap::new();
+    for op in history.ops().filter(|op| *op.f == F::Txn) {
+        result.txns[op.outcome as usize] += 1;
+        for mop in op.value.as_mops().unwrap_or_default() {
+            match mop {
+                Mop::Append { key, element } => {
+                    let failed = op.outcome == Outcome::Fail;
+                    let ok = op.complete_index.filter(|_| op.outcome == Outcome::Ok);
+                    result.appends_acknowledged += u64::from(ok.is_some());
+                    let new = Appended { op: op.id, failed, ok, repeated: false };
+                    appended
+                        .entry((*key, *element))
+                        .and_modify(|before| {
+                            if before.failed || (before.ok.is_none() && new.ok.is_some()) {
+                                *before = new;
+                            }
+                            before.repeated = true;
+                        })
+                        .or_insert(new);
+                }
+                Mop::Read { key, list } if op.outcome == Outcome::Ok => {
+                    let list = list.as_deref().unwrap_or_default();
+                    reads.entry(*key).or_default().push(ListRead { op, list });
+                }
+                Mop::Read { .. } => {}
+            }
+        }
+    }
+
+    internal(history, &mut found);
+    let mut longest: FxHashMap<i64, &[i64]> = FxHashMap::default();
+    for (key, reads) in &reads {
+        longest.insert(*key, contents(history, *key, reads, &appended, &mut found));
+    }
+    lost_updates(history, &mut found);
+    write_skews(history, &appended, &longest, &mut found);
+    let undecided = lost_appends(history, &appended, &reads, &mut found, &mut result);
+    verdict(result, found, reads.is_empty(), undecided)
+}
+
+/// `internal`: each transaction by itself.
+fn internal(history: &History, found: &mut Found) {
+    for op in history.ops().filter(|op| *op.f == F::Txn && op.outcome == Outcome::Ok) {
+        // What the transaction knows of each key: the whole list as it read it, or only the end that it appended.
+        let mut known: BTreeMap<i64, (bool, Vec<i64>)> = BTreeMap::new();
+        for mop in op.value.as_mops().unwrap_or_default() {
+            match mop {
+                Mop::Append { key, element } => known.entry(*key).or_default().1.push(*element),
+                Mop::Read { key, list } => {
+                    let list = list.as_deref().unwrap_or_default();
+                    if let Some((whole, expected)) = known.get(key) {
+                        let agrees = if *whole { list == expected.as_slice() } else { list.ends_with(expected) };
+                        if !agrees {
+                            found.add("internal", &[op.complete_index], || {
+                                let end = if *whole { "" } else { "a list that ends with " };
+                                format!(
+                                    "In {}, key {key} was read as {}, though by its own reads and appends before it \
+                                     must be {end}{}",
+                                    the_txn(&op),
+                                    short(list),
+                                    short(expected),
+                                )
+                            });
+                        }
+                    }
+                    known.insert(*key, (true, list.to_vec()));
+                }
+            }
+        }
+    }
+}
+
+/// Duplicates, garbage, aborted reads and incompatible orders of one key. Gives its longest read.
+fn contents<'h>(
+    history: &History,
+    key: i64,
+    reads: &[ListRead<'h>],
+    appended: &FxHashMap<(i64, i64), Appended>,
+    found: &mut Found,
+) -> &'h [i64] {
+    let mut by_length: Vec<&ListRead<'_>> = reads.iter().collect();
+    by_length.sort_by_key(|read| (read.list.len(), read.op.complete_index));
+    // Each list's elements need a look only beyond the longest list before it of which it is a continuation.
+    let mut reported: FxHashSet<i64> = FxHashSet::default();
+    let mut before: Option<&ListRead<'_>> = None;
+    for read in &by_length {
+        let looked_at = before.map_or(0, |before| common_prefix(before.list, read.list));
+        for element in &read.list[looked_at..] {
+            match appended.get(&(key, *element)) {
+                None => {
+                    if reported.insert(*element) {
+                        found.add("garbage-read", &[read.op.complete_index], || {
+                            let txn = the_txn(&read.op);
+                            format!("Element {element} of key {key} was read by {txn}, but nobody ever appended it")
+                        });
+                    }
+                }
+                Some(Appended { failed: true, op, .. }) => {
+                    if reported.insert(*element) {
+                        let writer = history.op(*op);
+                        let failed = writer.and_then(|op| op.complete_index);
+                        found.add("G1a", &[failed, read.op.complete_index], || {
+                            let writer = writer.map_or_else(String::new, |op| the_txn(&op));
+                            let txn = the_txn(&read.op);
+                            format!("Element {element} of key {key} was read by {txn}, but {writer}, which appended it, failed")
+                        });
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+        let mut sorted = read.list.to_vec();
+        sorted.sort_unstable();
+        let once = |element| appended.get(&(key, element)).is_none_or(|appended| !appended.repeated);
+        if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1] && once(pair[0]))
+            && looked_at < read.list.len()
+        {
+            found.add("duplicate-elements", &[read.op.complete_index], || {
+                format!(
+                    "Key {key} was read by {} with element {} twice: {}",
+                    the_txn(&read.op),
+                    pair[0],
+                    short(read.list)
+                )
+            });
+        }
+        if let Some(before) = before
+            && looked_at < before.list.len()
+        {
+            found.add("incompatible-order", &[before.op.complete_index, read.op.complete_index], || {
+                format!(
+                    "Key {key} was read as {} by {}, and as {} by {}: neither is a prefix of the other, they part at \
+                     position {looked_at}",
+                    short_at(before.list, looked_at),
+                    the_txn(&before.op),
+                    short_at(read.list, looked_at),
+                    the_txn(&read.op),
+                )
+            });
+        }
+        before = Some(read);
+    }
+    before.map_or(&[], |read| read.list)
+}
+
+fn common_prefix(left: &[i64], right: &[i64]) -> usize {
+    left.iter().zip(right).take_while(|(left, right)| left == right).count()
+}
+
+/// `lost-update`: by key and version read first.
+fn lost_updates(history: &History, found: &mut Found) {
+    // The version is told by its length and last element; elements are unique, and where they are not, a longer look
+    // below decides.
+    let mut by_version: FxHashMap<(i64, usize, Option<i64>), Vec<(Op<'_>, &[i64])>> = FxHashMap::default();
+    let mut order: Vec<(i64, usize, Option<i64>)> = Vec::new();
+    for op in history.ops().filter(|op| *op.f == F::Txn && op.outcome == Outcome::Ok) {
+        let mops = op.value.as_mops().unwrap_or_default();
+        let mut touched: BTreeSet<i64> = BTreeSet::new();
+        for (at, mop) in mops.iter().enumerate() {
+            match mop {
+                // An append before the first read: what was there then is not known.
+                Mop::Append { key, .. } => {
+                    touched.insert(*key);
+                }
+                Mop::Read { key, list } if touched.insert(*key) => {
+                    let appends = |mop: &Mop| matches!(mop, Mop::Append { key: other, .. } if other == key);
+                    if mops[at..].iter().any(appends) {
+                        let list = list.as_deref().unwrap_or_default();
+                        let version = (*key, list.len(), list.last().copied());
+                        let txns = by_version.entry(version).or_default();
+                        if txns.is_empty() {
+                            order.push(version);
+                        }
+                        txns.push((op, list));
+                    }
+                }
+                Mop::Read { .. } => {}
+            }
+        }
+    }
+    for version in order {
+        let Some([first, rest @ ..]) = by_version.get(&version).map(Vec::as_slice) else { continue };
+        for second in rest.iter().filter(|second| second.1 == first.1) {
+            found.add("lost-update", &[first.0.complete_index, second.0.complete_index], || {
+                format!(
+                    "Both {} and {} read key {} as {} and then appended to it",
+                    the_txn(&first.0),
+                    the_txn(&second.0),
+                    version.0,
+                    short(first.1)
+                )
+            });
+        }
+    }
+}
+
+/// `write-skew`.
+fn write_skews(
+    history: &History,
+    appended: &FxHashMap<(i64, i64), Appended>,
+    longest: &FxHashMap<i64, &[i64]>,
+    found: &mut Found,
+) {
+    // Acknowledged elements that no read holds come after all that are read. In the order of operations.
+    let mut unread: FxHashMap<i64, Vec<i64>> = FxHashMap::default();
+    let in_longest: FxHashSet<(i64, i64)> =
+        longest.iter().flat_map(|(key, list)| list.iter().map(move |element| (*key, *element))).collect();
+    for op in history.ops().filter(|op| *op.f == F::Txn && op.outcome == Outcome::Ok) {
+        for mop in op.value.as_mops().unwrap_or_default() {
+            if let Mop::Append { key, element } = mop
+                && !in_longest.contains(&(*key, *element))
+            {
+                unread.entry(*key).or_default().push(*element);
+            }
+        }
+    }
+    let mut pairs: FxHashSet<(usize, usize)> = FxHashSet::default();
+    for first in history.ops().filter(|op| *op.f == F::Txn && op.outcome == Outcome::Ok) {
+        let mops = first.value.as_mops().unwrap_or_default();
+        if !mops.iter().any(|mop| matches!(mop, Mop::Append { .. })) {
+            continue;
+        }
+        for mop in mops {
+            let Mop::Read { key, list } = mop else { continue };
+            let list = list.as_deref().unwrap_or_default();
+            let later = longest.get(key).and_then(|longest| longest.get(list.len()..)).unwrap_or_default();
+            let unread = unread.get(key).map_or(&[][..], Vec::as_slice);
+            for element in later.iter().take(NEIGHBOURS).chain(unread.iter().take(NEIGHBOURS)) {
+                let Some(Appended { op, ok: Some(_), .. }) = appended.get(&(*key, *element)) else { continue };
+                // Where orders are incompatible, the element may be in the read all the same.
+                if *op == first.id || list.contains(element) {
+                    continue;
+                }
+                let Some(second) = history.op(*op) else { continue };
+                let Some(other) = skewed(&first, *key, &second) else { continue };
+                if pairs.insert((first.id.min(second.id), first.id.max(second.id))) {
+                    found.add("write-skew", &[first.complete_index, second.complete_index], || {
+                        format!(
+                            "{} read key {key} without element {element} of {}, which read key {other} without what the \
+                             first one appended to it",
+                            capital(&the_txn(&first)),
+                            the_txn(&second),
+                        )
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// A key other than `except` that `first` appended to and `second` read without that.
+fn skewed(first: &Op<'_>, except: i64, second: &Op<'_>) -> Option<i64> {
+    let second_mops = second.value.as_mops().unwrap_or_default();
+    first.value.as_mops().unwrap_or_default().iter().find_map(|mop| match mop {
+        Mop::Append { key, element } if *key != except => second_mops
+            .iter()
+            .any(|mop| match mop {
+                Mop::Read { key: read, list } => read == key && !list.as_deref().unwrap_or_default().contains(element),
+                Mop::Append { .. } => false,
+            })
+            .then_some(*key),
+        _ => None,
+    })
+}
+
+/// `lost-append`. Gives how many acknowledged elements nothing can be said of.
+///
+/// The last state of a key is what the final reads of primaries say; without final reads, the reads of primaries (of
+/// anyone, without claims) that were invoked after the acknowledgement, and after every read that holds it had ended.
+fn lost_appends(
+    history: &History,
+    appended: &FxHashMap<(i64, i64), Appended>,
+    reads: &BTreeMap<i64, Vec<ListRead<'_>>>,
+    found: &mut Found,
+    result: &mut ListAppendResult,
+) -> Undecided {
+    let mut finals: Vec<Op<'_>> =
+        history.ops().filter(|op| op.is_final && *op.f == F::Txn && op.outcome == Outcome::Ok).collect();
+    finals.sort_by_key(|op| op.complete_index);
+    let mut undecided = Undecided::default();
+    let authoritative: Option<FxHashSet<usize>> = match authority::authoritative(history, &finals) {
+        Ok(ops) => (!finals.is_empty()).then(|| ops.iter().map(|op| op.id).collect()),
+        Err(why) => {
+            undecided.reason = Some(why);
+            Some(FxHashSet::default())
+        }
+    };
+    let mut by_key: BTreeMap<i64, Vec<(i64, usize, u64)>> = BTreeMap::new();
+    for ((key, element), of) in appended {
+        if let Some(ok) = of.ok {
+            by_key.entry(*key).or_default().push((*element, of.op, ok));
+        }
+    }
+    let mut lost: Vec<(u64, i64, i64, usize, Option<ListRead<'_>>)> = Vec::new();
+    for (key, elements) in by_key {
+        let reads = reads.get(&key).map_or(&[][..], Vec::as_slice);
+        // The reads that say what the last state is, of each node the last.
+        let mut counted: Vec<ListRead<'_>> = Vec::new();
+        match &authoritative {
+            Some(ids) => {
+                let mut by_node: BTreeMap<Option<&str>, ListRead<'_>> = BTreeMap::new();
+                for read in reads.iter().filter(|read| ids.contains(&read.op.id)) {
+                    by_node
+                        .entry(read.op.node)
+                        .and_modify(|last| {
+                            if last.op.complete_index <= read.op.complete_index {
+                                *last = *read;
+                            }
+                        })
+                        .or_insert(*read);
+                }
+                counted.extend(by_node.into_values());
+            }
+            None => {
+                let counts = |read: &&ListRead<'_>| {
+                    history.claims().is_empty()
+                        || read.op.node.zip(read.op.complete_index).is_some_and(|(node, index)| {
+                            authority::role_at(history, node, index) == Some(ClaimedRole::Primary)
+                        })
+                };
+                counted.extend(reads.iter().filter(counts));
+                counted.sort_by_key(|read| read.op.invoke_index);
+            }
+        }
+        if counted.is_empty() {
+            undecided.elements += elements.len() as u64;
+            continue;
+        }
+        let by_finals = authoritative.is_some();
+        // When each element was last held, by the end of a read (final reads that count: for ever).
+        let mut held_until: FxHashMap<i64, u64> = FxHashMap::default();
+        for read in if by_finals { &counted } else { reads } {
+            let until = if by_finals { u64::MAX } else { read.op.complete_index.unwrap_or(0) };
+            for element in read.list {
+                let held = held_until.entry(*element).or_insert(until);
+                *held = (*held).max(until);
+            }
+        }
+        // The read that decides: of final reads the first invoked, for none of them may be older than the element; of
+        // others the last invoked.
+        let decider = if by_finals {
+            counted.iter().min_by_key(|read| read.op.invoke_index).copied()
+        } else {
+            counted.last().copied()
+        };
+        let Some(decider) = decider else { continue };
+        for (element, op, ok) in elements {
+            let held = held_until.get(&element).copied();
+            if held == Some(u64::MAX) {
+                continue;
+            }
+            // An element of the deciding read itself is held until its end.
+            if decider.op.invoke_index > ok && held.is_none_or(|held| decider.op.invoke_index > held) {
+                lost.push((ok, key, element, op, Some(decider)));
+            } else if held.is_none_or(|held| held < ok) {
+                undecided.elements += 1;
+            }
+        }
+    }
+    // Without final reads the last appends of a run are always unread; that says nothing of the database.
+    if authoritative.is_none() {
+        undecided.elements = 0;
+    }
+    lost.sort_unstable_by_key(|(ok, key, element, ..)| (*ok, *key, *element));
+    for (ok_index, key, element, op, decider) in lost {
+        let Some(op) = history.op(op) else { continue };
+        let ok_ns = op.complete_ns.unwrap_or(op.invoke_ns);
+        let node = op.node.map(Into::into);
+        result.lost_appends.push(LostAppend { key, element, process: op.process, node, ok_ns, ok_index });
+        let decided = decider.and_then(|read| read.op.complete_index);
+        found.add("lost-append", &[Some(ok_index), decided], || {
+            let whose = if authoritative.is_some() {
+                "the final read of every primary lacks it".into()
+            } else {
+                decider.map_or_else(String::new, |read| format!("it is gone for {}", the_txn(&read.op)))
+            };
+            format!(
+                "Process {} was told ok for the append of {element} to key {key}{} at {}; {whose}",
+                op.process,
+                say::by(op.node),
+                say::seconds(ok_ns),
+            )
+        });
+    }
+    undecided
+}
+
+/// What could not be decided about lost appends.
+#[derive(Default)]
+struct Undecided {
+    elements: u64,
+    reason: Option<String>,
+}
+
+fn verdict(mut result: ListAppendResult, mut found: Found, nothing_read: bool, undecided: Undecided) -> Check {
+    let mut findings = Findings::default();
+    let asked: Vec<&str> = result.consistency_models.iter().map(String::as_str).collect();
+    let known: Vec<&(&str, &[&str])> = MODELS.iter().filter(|(name, _)| asked.contains(name)).collect();
+    let unknown: Vec<&str> = asked.iter().filter(|asked| !known_models().contains(asked)).copied().collect();
+    // Whoever asks for nothing still does not want to lose anything.
+    let always: &[&str] = MODELS[0].1;
+    let refutes = |kind: &str| always.contains(&kind) || known.iter().any(|(_, by)| by.contains(&kind));
+    let mut parts = Vec::new();
+    let mut allowed = Vec::new();
+    let (refuting, others): (Vec<&str>, Vec<&str>) = ANOMALIES.iter().partition(|kind| refutes(kind));
+    for kind in refuting.into_iter().chain(others) {
+        let Some((total, list)) = found.by_kind.remove(kind) else { continue };
+        let text = format!("{total} × {kind}");
+        if refutes(kind) {
+            result.refuting.push(kind.into());
+            parts.push(text);
+        } else {
+            allowed.push(text);
+        }
+        for anomaly in &list {
+            findings.push(kind, anomaly.event_indexes.clone(), || format!("{kind}: {}.", anomaly.sentence));
+        }
+        findings.count_only(total - list.len() as u64);
+        result.anomalies.extend(list);
+    }
+    let reason = if !unknown.is_empty() {
+        Some(format!("{} is no model that is known: {}", say::list(&unknown), known_models().join(", ")))
+    } else if result.txns[0] == 0 {
+        Some("no transaction ended ok".into())
+    } else if nothing_read {
+        Some("nothing was read".into())
+    } else if let Some(reason) = undecided.reason {
+        Some(reason)
+    } else if undecided.elements > 0 {
+        let elements = say::count(undecided.elements, "acknowledged element");
+        Some(format!("nothing can be said of {elements}: no read that counts was invoked after"))
+    } else {
+        None
+    };
+    let limits = format!(
+        "Looked for {}; dependency cycles are not searched in this version, so none found proves no isolation level.",
+        say::list(ANOMALIES)
+    );
+    let allowed = if allowed.is_empty() {
+        String::new()
+    } else {
+        format!(" Found, but allowed by what was asked for: {}.", say::list(&allowed))
+    };
+    let (valid, summary) = match (&reason, parts.is_empty()) {
+        (_, false) => {
+            (Validity::Invalid, format!("{} refute {}.{allowed} {limits}", say::list(&parts), promise(&asked)))
+        }
+        (Some(reason), true) => (Validity::Unknown, format!("Undecided: {reason}.{allowed} {limits}")),
+        (None, true) => (Validity::Valid, format!("Nothing refutes {}.{allowed} {limits}", promise(&asked))),
+    };
+    findings.into_check("list-append", valid, reason, summary, Details::ListAppend(result))
+}
+
+fn promise(asked: &[&str]) -> String {
+    if asked.is_empty() { "durability".into() } else { say::list(asked) }
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// A list in at most a few words.
+fn short(list: &[i64]) -> String {
+    short_at(list, list.len())
+}
+
+/// The part of a list around a position.
+fn short_at(list: &[i64], at: usize) -> String {
+    const AROUND: usize = 4;
+    let (start, end) = (at.saturating_sub(AROUND), (at + AROUND).min(list.len()));
+    let mut words: Vec<String> = Vec::new();
+    if start > 0 {
+        words.push("…".into());
+    }
+    words.extend(list[start.min(end)..end].iter().map(ToString::to_string));
+    if end < list.len() {
+        words.push("…".into());
+    }
+    format!("[{}]", words.join(" "))
 }

@@ -1,6 +1,50 @@
 //! Is there one order of the operations, consistent with real time, that a single register could have produced?
+//!
+//! Herlihy & Wing, "Linearizability: a correctness condition for concurrent objects" (1990). Keys are independent; real
+//! time is the order of events in the history, not their clock readings; a register begins as nil. An indeterminate
+//! operation may happen at any time after its invocation, or never.
+//!
+//! Not checked: final reads of nodes that are not primary (see divergence), and models other than a register with
+//! read, write and compare-and-set.
+
+mod model;
+mod partition;
+mod recheck;
+mod search;
+mod shrink;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
+
+use self::{
+    model::{CasRegister, RegisterOp},
+    partition::{Call, NEVER, Part},
+    search::{Allowance, Answer},
+};
+use crate::{
+    Check, Details, Validity,
+    history::{History, Op},
+    say::{self, Findings},
+};
+
+/// What the search may cost, in work and not in time: the verdict must not depend on the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// Steps for one key. A step is a choice tried or an event passed, about 100 ns.
+    pub steps_per_key: u64,
+    /// Steps for all keys together.
+    pub steps_total: u64,
+    /// Configurations remembered for one key, about 50 bytes each.
+    pub memo_entries: usize,
+}
+
+impl Default for Budget {
+    /// Seconds in all, and at most 100 MB.
+    fn default() -> Self {
+        Self { steps_per_key: 30_000_000, steps_total: 100_000_000, memo_entries: 1_800_000 }
+    }
+}
 
 /// The answer over all independent keys.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -53,4 +97,158 @@ pub struct EvidenceOp {
     pub invoke_index: u64,
     /// Index of the completion event.
     pub complete_index: Option<u64>,
+}
+
+/// Checks a register workload: `read`, `write` and `cas` on independent keys.
+#[must_use]
+pub fn check(history: &History, budget: &Budget) -> Check {
+    let mut result = LinearizabilityResult { model: "cas-register".into(), ..LinearizabilityResult::default() };
+    let mut findings = Findings::default();
+    let mut observed = false;
+    for (key, part) in partition::parts(history) {
+        result.keys += 1;
+        result.ops += part.calls.len() as u64;
+        observed |= part.calls.iter().any(|call| call.ret != NEVER);
+        let allowance = Allowance {
+            steps: budget.steps_per_key.min(budget.steps_total.saturating_sub(result.steps)),
+            memo_entries: budget.memo_entries,
+        };
+        let (answer, steps) = decide(&part, allowance);
+        result.steps += steps;
+        match answer {
+            Answer::Linearizable(order) => {
+                if !recheck::is_linearization(&CasRegister, 0, &part.calls, &order) {
+                    debug_assert!(false, "key {key}: the order found is none");
+                    let reason = "the order that was found did not pass its re-check: a defect of the checker";
+                    result.unknown_keys.push((key, reason.into()));
+                }
+            }
+            Answer::OutOfBudget(reason) => result.unknown_keys.push((key, reason)),
+            Answer::NotLinearizable { stuck_at } => {
+                let evidence = shrink::shrink(&part, stuck_at);
+                let explanation = explain(history, &part, &evidence);
+                let ops: Vec<EvidenceOp> =
+                    evidence.calls.iter().filter_map(|call| evidence_op(history, &part, call)).collect();
+                let indexes = ops.iter().filter_map(|op| op.complete_index.or(Some(op.invoke_index)));
+                findings.push("nonlinearizable", indexes.collect(), || format!("Key {key}: {explanation}."));
+                result.invalid_keys.push(NonlinearizableKey { key, ops, explanation });
+            }
+        }
+    }
+    let reason = if let Some((key, reason)) = result.unknown_keys.first() {
+        Some(format!(
+            "{} not decided, such as key {key}: {reason}",
+            say::count(result.unknown_keys.len() as u64, "key")
+        ))
+    } else if observed {
+        None
+    } else {
+        Some("no operation ended ok".into())
+    };
+    let valid = match (&reason, result.invalid_keys.is_empty()) {
+        (_, false) => Validity::Invalid,
+        (Some(_), true) => Validity::Unknown,
+        (None, true) => Validity::Valid,
+    };
+    let keys = say::count(result.keys, "key");
+    let summary = match (valid, &reason) {
+        (Validity::Invalid, _) => format!("{} of {keys} not linearizable.", result.invalid_keys.len()),
+        (_, Some(reason)) => format!("Undecided: {reason}."),
+        _ => format!("{} on {keys} linearizable.", say::count(result.ops, "operation")),
+    };
+    findings.into_check("linearizability", valid, reason, summary, Details::Linearizability(result))
+}
+
+/// The search, after a look for values out of nowhere: the commonest violation, and with the shortest evidence.
+fn decide(part: &Part, allowance: Allowance) -> (Answer, u64) {
+    // The first invocation of each value's producers.
+    let mut produced: Vec<u32> = vec![NEVER; part.values.len() + 1];
+    produced[0] = 0;
+    for call in &part.calls {
+        if let Some(value) = call.op.produces() {
+            let first = &mut produced[value as usize];
+            *first = (*first).min(call.invoke);
+        }
+    }
+    for (at, call) in (0_u32..).zip(&part.calls) {
+        if call.ret != NEVER
+            && let Some(value) = call.op.observes()
+            && produced[value as usize] > call.ret
+        {
+            return (Answer::NotLinearizable { stuck_at: at }, part.calls.len() as u64);
+        }
+    }
+    search::search(&CasRegister, 0, &part.calls, allowance)
+}
+
+fn evidence_op(history: &History, part: &Part, call: &Call) -> Option<EvidenceOp> {
+    let op = history.op(call.id as usize)?;
+    let name = |value| part.value(value).map_or_else(|| "nil".to_owned(), |value| value.to_string());
+    Some(EvidenceOp {
+        process: op.process,
+        op: match call.op {
+            RegisterOp::Read(value) => format!("read {}", name(value)),
+            RegisterOp::Write(value) => format!("write {}", name(value)),
+            RegisterOp::Cas(old, new) => format!("cas {} -> {}", name(old), name(new)),
+        },
+        outcome: op.outcome.name().into(),
+        node: op.node.map(Into::into),
+        invoke_ns: op.invoke_ns,
+        complete_ns: op.complete_ns,
+        invoke_index: op.invoke_index,
+        complete_index: op.complete_index,
+    })
+}
+
+/// The contradiction in words.
+fn explain(history: &History, part: &Part, evidence: &shrink::Evidence) -> String {
+    let name = |value| part.value(value).map_or_else(|| "nil".to_owned(), |value| value.to_string());
+    let stuck = &evidence.stuck;
+    let (Some(op), Some(value)) = (history.op(stuck.id as usize), stuck.op.observes()) else {
+        return format!("no order of these {} operations agrees with real time", evidence.calls.len());
+    };
+    let ended = |op: &Op<'_>| say::seconds(op.complete_ns.unwrap_or(op.invoke_ns));
+    let verb = match stuck.op {
+        RegisterOp::Cas(_, new) => format!("changed {} to {}", name(value), name(new)),
+        _ => format!("read {}", name(value)),
+    };
+    let did = format!("process {} {verb}{} at {}", op.process, say::on(op.node), ended(&op));
+    let word = if matches!(stuck.op, RegisterOp::Cas(..)) { "change" } else { "read" };
+    let producers: Vec<&Call> = evidence
+        .calls
+        .iter()
+        .filter(|call| call.op.produces() == Some(value) && call.id != stuck.id && call.invoke < stuck.ret)
+        .collect();
+    if producers.is_empty() && value != 0 && !evidence.is_window {
+        return format!("{did}, but nothing had written {} before that {word} ended", name(value));
+    }
+    // The last operation before it that leaves another value, and after which nothing restores this one.
+    let overwritten = evidence
+        .calls
+        .iter()
+        .filter(|call| {
+            call.ret < stuck.invoke
+                && call.op.produces().or(call.op.observes()) != Some(value)
+                && producers.iter().all(|producer| producer.ret < call.invoke)
+        })
+        .max_by_key(|call| call.ret);
+    if let Some((call, other)) = overwritten.and_then(|call| Some((call, history.op(call.id as usize)?))) {
+        let (left, how) = match call.op {
+            RegisterOp::Read(left) => (left, "read"),
+            RegisterOp::Write(left) | RegisterOp::Cas(_, left) => (left, "written and acknowledged"),
+        };
+        return format!(
+            "{did}, but {} had been {how} by process {}{} at {}, before that {word} began, and nothing wrote {} after",
+            name(left),
+            other.process,
+            say::on(other.node),
+            ended(&other),
+            name(value),
+        );
+    }
+    format!(
+        "{did}, but no order of these {} operations that agrees with real time leaves {} there",
+        evidence.calls.len(),
+        name(value)
+    )
 }

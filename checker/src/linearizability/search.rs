@@ -1,0 +1,453 @@
+//! Searches an order of one key's operations: Wing & Gong, "Testing and verifying concurrent objects" (1993), with the
+//! just-in-time order and the memoisation of Lowe, "Testing for linearizability" (2017).
+//!
+//! The history is gone through event by event. A call makes its operation *pending*. At a return whose operation is not
+//! yet linearized, and only there, pending operations are linearized, one after the other, until it is among them; each
+//! choice is a frame of an explicit stack, to come back to. A *configuration* is where in the history we are, the state,
+//! which of the pending operations are linearized, and how many indeterminate ones were used: never a set over the
+//! whole history. A configuration met before led nowhere.
+//!
+//! Four rules make the search small. Each keeps at least one linearization if there is any.
+//!
+//! 1. *A read that is possible is linearized at once.* It does not change the state, so in any linearization that
+//!    continues from here it can be moved to this point: it is pending already, and everything else stays in order.
+//! 2. *Of pending operations that do the same, the one that returns first goes first.* In a linearization that has the
+//!    other one first, exchange the two: both are pending now; the one returning first moves to an earlier place, and
+//!    the other to a place which is before the first one's return, hence before its own. An indeterminate operation
+//!    returns last of all.
+//! 3. *An indeterminate operation is used only where its value is observed next*: by a read (rule 1) or by a
+//!    compare-and-set. Otherwise the next operation is a write, which does not need it; leave it out.
+//! 4. *Where the operation that returns needs a value that no pending operation and no indeterminate one produces*, and
+//!    it is not there, nothing helps: operations invoked later come too late.
+//!
+//! Not here: independent keys (`partition`), and near-linear algorithms for special cases such as unique writes (Gibbons
+//! & Korach 1997).
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::{
+    model::{Model, RegisterOp, ValueId},
+    partition::{Call, NEVER},
+};
+
+/// What a search may cost: counted in work, so that the answer does not depend on the machine's speed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Allowance {
+    /// Choices tried and events passed.
+    pub(crate) steps: u64,
+    /// Configurations remembered.
+    pub(crate) memo_entries: usize,
+}
+
+/// How a search ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// A linearization: positions in `calls`.
+    Linearizable(Vec<u32>),
+    /// There is none. No attempt came past the return of this call.
+    NotLinearizable {
+        /// Position in `calls`.
+        stuck_at: u32,
+    },
+    /// Not decided.
+    OutOfBudget(String),
+}
+
+/// Searches a linearization of `calls`, which are ordered by invocation, from the state `initial`. Gives the steps taken
+/// too.
+pub(crate) fn search<M>(model: &M, initial: ValueId, calls: &[Call], allowance: Allowance) -> (Answer, u64)
+where
+    M: Model<State = ValueId, Op = RegisterOp>,
+{
+    let prepared = Prepared::of(calls);
+    match prepared.slots {
+        0..=64 => Search::<M, 1>::new(model, initial, calls, &prepared, allowance).run(),
+        65..=256 => Search::<M, 4>::new(model, initial, calls, &prepared, allowance).run(),
+        257..=1024 => Search::<M, 16>::new(model, initial, calls, &prepared, allowance).run(),
+        slots => (Answer::OutOfBudget(format!("{slots} operations are in flight at once, more than 1024")), 0),
+    }
+}
+
+/// Operations that do the same.
+type Class = u32;
+
+struct Prepared {
+    /// Calls and returns in order: position in `calls` * 2, + 1 for a return.
+    events: Vec<u32>,
+    /// The place of a call among those pending with it; given again after its return. Not used if it never returns.
+    slot: Vec<u16>,
+    slots: usize,
+    class: Vec<Class>,
+    /// By class, its indeterminate calls by invocation.
+    indeterminate: Vec<Vec<u32>>,
+    /// Classes with indeterminate calls, by the value they produce.
+    producers: FxHashMap<ValueId, Vec<Class>>,
+    class_op: Vec<RegisterOp>,
+    /// Position of the last event at which a value may be observed.
+    last_observed: FxHashMap<ValueId, u32>,
+}
+
+impl Prepared {
+    fn of(calls: &[Call]) -> Self {
+        let mut order: Vec<(u32, u32)> = Vec::with_capacity(2 * calls.len());
+        for (at, call) in (0_u32..).zip(calls) {
+            order.push((call.invoke, at * 2));
+            if call.ret != NEVER {
+                order.push((call.ret, at * 2 + 1));
+            }
+        }
+        order.sort_unstable();
+        let events: Vec<u32> = order.into_iter().map(|(_, event)| event).collect();
+
+        let mut classes: FxHashMap<RegisterOp, Class> = FxHashMap::default();
+        let mut prepared = Self {
+            events: Vec::new(),
+            slot: vec![0; calls.len()],
+            slots: 0,
+            class: Vec::with_capacity(calls.len()),
+            indeterminate: Vec::new(),
+            producers: FxHashMap::default(),
+            class_op: Vec::new(),
+            last_observed: FxHashMap::default(),
+        };
+        for (at, call) in (0_u32..).zip(calls) {
+            let class = *classes.entry(call.op).or_insert(prepared.class_op.len() as Class);
+            if class as usize == prepared.class_op.len() {
+                prepared.class_op.push(call.op);
+                prepared.indeterminate.push(Vec::new());
+            }
+            prepared.class.push(class);
+            if call.ret == NEVER {
+                let of_class = &mut prepared.indeterminate[class as usize];
+                if let (true, Some(value)) = (of_class.is_empty(), call.op.produces()) {
+                    prepared.producers.entry(value).or_default().push(class);
+                }
+                of_class.push(at);
+            }
+        }
+        let mut free: Vec<u16> = Vec::new();
+        for (position, event) in (0_u32..).zip(&events) {
+            let at = (event / 2) as usize;
+            let call = &calls[at];
+            if let Some(value) = call.op.observes() {
+                let last = prepared.last_observed.entry(value).or_insert(position);
+                *last = if call.ret == NEVER { NEVER } else { position.max(*last) };
+            }
+            if event % 2 == 1 {
+                free.push(prepared.slot[at]);
+            } else if call.ret != NEVER {
+                prepared.slot[at] = free.pop().unwrap_or_else(|| {
+                    prepared.slots += 1;
+                    (prepared.slots - 1).min(usize::from(u16::MAX)) as u16
+                });
+            }
+        }
+        prepared.events = events;
+        prepared
+    }
+}
+
+/// A point to which the search may come back.
+#[derive(Clone, Copy)]
+struct Frame<const W: usize> {
+    configuration: Configuration<W>,
+    order_len: u32,
+    /// The next candidate to try.
+    next: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Configuration<const W: usize> {
+    /// Position among the events: a return.
+    position: u32,
+    state: ValueId,
+    /// Pending operations that are linearized, by slot.
+    linearized: [u64; W],
+    /// Which indeterminate operations were used: an index into `used_sets`.
+    used: u32,
+    /// The last operation was indeterminate and nobody has observed it yet (rule 3).
+    unobserved: bool,
+}
+
+struct Search<'c, M, const W: usize> {
+    model: &'c M,
+    calls: &'c [Call],
+    prepared: &'c Prepared,
+    allowance: Allowance,
+    steps: u64,
+    now: Configuration<W>,
+    /// The pending call of each slot.
+    occupant: Vec<u32>,
+    occupied: [u64; W],
+    /// By class: how many of its indeterminate calls were invoked so far.
+    invoked: Vec<u32>,
+    order: Vec<u32>,
+    frames: Vec<Frame<W>>,
+    memo: FxHashSet<Configuration<W>>,
+    /// Each a sorted list of (class, how many of it were used).
+    used_sets: Vec<Box<[(Class, u32)]>>,
+    used_ids: FxHashMap<Box<[(Class, u32)]>, u32>,
+    candidates: Vec<u32>,
+}
+
+impl<'c, M, const W: usize> Search<'c, M, W>
+where
+    M: Model<State = ValueId, Op = RegisterOp>,
+{
+    fn new(model: &'c M, initial: ValueId, calls: &'c [Call], prepared: &'c Prepared, allowance: Allowance) -> Self {
+        Self {
+            model,
+            calls,
+            prepared,
+            allowance,
+            steps: 0,
+            now: Configuration { position: 0, state: initial, linearized: [0; W], used: 0, unobserved: false },
+            occupant: vec![0; prepared.slots],
+            occupied: [0; W],
+            invoked: vec![0; prepared.class_op.len()],
+            order: Vec::with_capacity(calls.len()),
+            frames: Vec::new(),
+            memo: FxHashSet::default(),
+            used_sets: vec![Box::default()],
+            used_ids: FxHashMap::from_iter([(Box::default(), 0)]),
+            candidates: Vec::new(),
+        }
+    }
+
+    fn run(mut self) -> (Answer, u64) {
+        let mut deepest = 0;
+        let mut stuck_at = 0;
+        loop {
+            // On, to the next return that needs a choice.
+            let Some(blocked) = self.advance() else { return (Answer::Linearizable(self.order), self.steps) };
+            if self.now.position >= deepest {
+                (deepest, stuck_at) = (self.now.position, blocked);
+            }
+            if self.memo.insert(self.now) {
+                let order_len = self.order.len() as u32;
+                self.frames.push(Frame { configuration: self.now, order_len, next: 0 });
+            }
+            if self.memo.len() + self.used_sets.len() > self.allowance.memo_entries {
+                return (Answer::OutOfBudget(format!("more than {} configurations", self.memo.len())), self.steps);
+            }
+            // The next choice that is left.
+            loop {
+                if self.steps > self.allowance.steps {
+                    return (Answer::OutOfBudget(format!("more than {} steps", self.allowance.steps)), self.steps);
+                }
+                let Some(frame) = self.frames.last_mut() else {
+                    return (Answer::NotLinearizable { stuck_at }, self.steps);
+                };
+                let (target, next) = (*frame, frame.next as usize);
+                frame.next += 1;
+                self.back_to(&target);
+                if let Some(candidate) = self.candidate(next) {
+                    self.linearize(candidate);
+                    break;
+                }
+                self.frames.pop();
+            }
+        }
+    }
+
+    /// Passes calls, and returns of what is linearized. Gives the call at whose return a choice is needed; `None` at
+    /// the end.
+    fn advance(&mut self) -> Option<u32> {
+        while let Some(event) = self.prepared.events.get(self.now.position as usize) {
+            let at = event / 2;
+            let call = &self.calls[at as usize];
+            let slot = usize::from(self.prepared.slot[at as usize]);
+            let (word, mask) = (slot / 64, 1_u64 << (slot % 64));
+            if event % 2 == 0 {
+                if call.ret == NEVER {
+                    self.invoked[self.prepared.class[at as usize] as usize] += 1;
+                } else {
+                    self.occupant[slot] = at;
+                    self.occupied[word] |= mask;
+                    if call.op == RegisterOp::Read(self.now.state) {
+                        self.now.linearized[word] |= mask;
+                        self.order.push(at);
+                    }
+                }
+            } else {
+                if self.now.linearized[word] & mask == 0 {
+                    return Some(at);
+                }
+                self.now.linearized[word] &= !mask;
+                self.occupied[word] &= !mask;
+            }
+            self.now.position += 1;
+            self.steps += 1;
+        }
+        None
+    }
+
+    /// Undoes everything since a frame.
+    fn back_to(&mut self, frame: &Frame<W>) {
+        while self.now.position > frame.configuration.position {
+            self.now.position -= 1;
+            let event = self.prepared.events[self.now.position as usize];
+            let at = event / 2;
+            let slot = usize::from(self.prepared.slot[at as usize]);
+            let (word, mask) = (slot / 64, 1_u64 << (slot % 64));
+            if event % 2 == 1 {
+                self.occupant[slot] = at;
+                self.occupied[word] |= mask;
+            } else if self.calls[at as usize].ret == NEVER {
+                self.invoked[self.prepared.class[at as usize] as usize] -= 1;
+            } else {
+                self.occupied[word] &= !mask;
+            }
+        }
+        self.now = frame.configuration;
+        self.order.truncate(frame.order_len as usize);
+    }
+
+    /// Linearizes a pending call, and every read that it makes possible.
+    fn linearize(&mut self, at: u32) {
+        self.steps += 1;
+        let call = &self.calls[at as usize];
+        self.order.push(at);
+        let indeterminate = call.ret == NEVER;
+        if indeterminate {
+            self.now.used = self.use_one(self.prepared.class[at as usize]);
+        } else {
+            let slot = usize::from(self.prepared.slot[at as usize]);
+            self.now.linearized[slot / 64] |= 1 << (slot % 64);
+        }
+        if let Some(state) = self.model.step(self.now.state, call.op) {
+            self.now.state = state;
+        }
+        let before = self.order.len();
+        for word in 0..W {
+            let mut rest = self.occupied[word] & !self.now.linearized[word];
+            while rest != 0 {
+                let slot = word * 64 + rest.trailing_zeros() as usize;
+                rest &= rest - 1;
+                if self.calls[self.occupant[slot] as usize].op == RegisterOp::Read(self.now.state) {
+                    self.now.linearized[word] |= 1 << (slot % 64);
+                    self.order.push(self.occupant[slot]);
+                }
+            }
+        }
+        self.now.unobserved = indeterminate && self.order.len() == before;
+    }
+
+    /// The used set with one more of `class`. Classes whose value can be observed no more are left out: whether they
+    /// were used makes no difference from here on.
+    fn use_one(&mut self, class: Class) -> u32 {
+        let mut used = self.used_sets[self.now.used as usize].to_vec();
+        match used.binary_search_by_key(&class, |(known, _)| *known) {
+            Ok(at) => used[at].1 += 1,
+            Err(at) => used.insert(at, (class, 1)),
+        }
+        used.retain(|(known, _)| {
+            let value = self.prepared.class_op[*known as usize].produces();
+            let last = value.and_then(|value| self.prepared.last_observed.get(&value));
+            last.is_some_and(|last| *last >= self.now.position)
+        });
+        let used: Box<[(Class, u32)]> = used.into();
+        if let Some(id) = self.used_ids.get(&used) {
+            return *id;
+        }
+        let id = self.used_sets.len() as u32;
+        self.used_sets.push(used.clone());
+        self.used_ids.insert(used, id);
+        id
+    }
+
+    /// The candidate number `next` of the configuration we are in.
+    fn candidate(&mut self, next: usize) -> Option<u32> {
+        let blocked = self.prepared.events[self.now.position as usize] / 2;
+        let op = self.calls[blocked as usize].op;
+        let possible = self.model.step(self.now.state, op).is_some() && self.may_follow(op);
+        if next == 0 && possible {
+            // Nearly always right, and found without a look at the others.
+            return Some(blocked);
+        }
+        self.list_candidates(blocked, possible);
+        self.candidates.get(next).copied()
+    }
+
+    /// Rule 3: after an indeterminate operation that no read has observed, only what observes it.
+    fn may_follow(&self, op: RegisterOp) -> bool {
+        !self.now.unobserved || op.observes() == Some(self.now.state)
+    }
+
+    fn list_candidates(&mut self, blocked: u32, possible: bool) {
+        let mut list = std::mem::take(&mut self.candidates);
+        list.clear();
+        let wanted = self.calls[blocked as usize].op.observes().filter(|value| *value != self.now.state);
+        // Values that would be observed at once, and the classes seen (rule 2).
+        let mut observable: Vec<ValueId> = Vec::new();
+        let mut seen: Vec<Class> = Vec::new();
+        for word in 0..W {
+            let mut rest = self.occupied[word] & !self.now.linearized[word];
+            while rest != 0 {
+                let at = self.occupant[word * 64 + rest.trailing_zeros() as usize];
+                rest &= rest - 1;
+                let call = &self.calls[at as usize];
+                if let Some(value) = call.op.observes()
+                    && !observable.contains(&value)
+                {
+                    observable.push(value);
+                }
+                let class = self.prepared.class[at as usize];
+                if call.op.produces().is_none() {
+                    continue;
+                }
+                match seen.iter().position(|known| *known == class) {
+                    None => {
+                        seen.push(class);
+                        list.push(at);
+                    }
+                    Some(known) if call.ret < self.calls[list[known] as usize].ret => list[known] = at,
+                    Some(_) => {}
+                }
+            }
+        }
+        // Of the indeterminate ones, those that produce such a value, or the value that another such one expects.
+        let used = &self.used_sets[self.now.used as usize];
+        let mut next = 0;
+        while let Some(value) = observable.get(next).copied() {
+            next += 1;
+            for class in self.prepared.producers.get(&value).into_iter().flatten() {
+                let times = used.binary_search_by_key(class, |(known, _)| *known).map_or(0, |at| used[at].1);
+                if times >= self.invoked[*class as usize] {
+                    continue;
+                }
+                let op = self.prepared.class_op[*class as usize];
+                if let Some(old) = op.observes()
+                    && !observable.contains(&old)
+                {
+                    observable.push(old);
+                }
+                if !seen.contains(class) {
+                    seen.push(*class);
+                    list.push(self.prepared.indeterminate[*class as usize][times as usize]);
+                }
+            }
+        }
+        // Rule 4.
+        if let Some(value) = wanted
+            && !list.iter().any(|at| self.calls[*at as usize].op.produces() == Some(value))
+        {
+            list.clear();
+        }
+        list.retain(|at| {
+            let call = &self.calls[*at as usize];
+            match self.model.step(self.now.state, call.op) {
+                None => false,
+                // One that changes nothing is not observed.
+                Some(state) if call.ret == NEVER => state != self.now.state && self.may_follow(call.op),
+                Some(_) => self.may_follow(call.op),
+            }
+        });
+        // The one that returns is in the list unless one of its class returns at the same time, which cannot be.
+        list.sort_by_key(|at| {
+            let call = &self.calls[*at as usize];
+            (*at != blocked || !possible, wanted.is_none() || call.op.produces() != wanted, call.ret, *at)
+        });
+        self.candidates = list;
+    }
+}

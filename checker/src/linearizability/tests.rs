@@ -1,0 +1,182 @@
+//! The search against every order there is.
+
+use proptest::prelude::*;
+
+use super::{
+    model::{CasRegister, Model, RegisterOp, ValueId},
+    partition::{Call, NEVER, Part, drop_unobserved},
+    recheck::is_linearization,
+    search::{Allowance, Answer, search},
+    shrink::shrink,
+};
+
+const AMPLE: Allowance = Allowance { steps: 10_000_000, memo_entries: 1_000_000 };
+
+/// By definition: some order of the completed calls and of any of the others, that respects real time and the model.
+fn brute(calls: &[Call]) -> bool {
+    fn from(calls: &[Call], done: u32, state: ValueId) -> bool {
+        let open = |at: &usize| done >> at & 1 == 0;
+        if (0..calls.len()).filter(open).all(|at| calls[at].ret == NEVER) {
+            return true;
+        }
+        let first_return = (0..calls.len()).filter(open).map(|at| calls[at].ret).min().unwrap_or(NEVER);
+        (0..calls.len()).filter(open).any(|at| {
+            calls[at].invoke < first_return
+                && CasRegister.step(state, calls[at].op).is_some_and(|state| from(calls, done | 1 << at, state))
+        })
+    }
+    from(calls, 0, 0)
+}
+
+fn agree(calls: &[Call]) -> Result<(), String> {
+    let expected = brute(calls);
+    let (answer, _) = search(&CasRegister, 0, calls, AMPLE);
+    match (&answer, expected) {
+        (Answer::Linearizable(order), true) if is_linearization(&CasRegister, 0, calls, order) => {}
+        (Answer::NotLinearizable { .. }, false) => {}
+        _ => return Err(format!("{expected}, but {answer:?} for {calls:?}")),
+    }
+    let mut part = Part { calls: calls.to_vec(), values: vec![1, 2, 3, 4, 5, 6] };
+    drop_unobserved(&mut part);
+    let (dropped, _) = search(&CasRegister, 0, &part.calls, AMPLE);
+    if matches!(dropped, Answer::Linearizable(_)) != expected {
+        return Err(format!("{expected}, but {dropped:?} without unobserved calls for {calls:?}"));
+    }
+    if let Answer::NotLinearizable { stuck_at } = answer {
+        let evidence = shrink(&Part { calls: calls.to_vec(), values: vec![1, 2, 3, 4, 5, 6] }, stuck_at);
+        if brute(&evidence.calls) {
+            return Err(format!("evidence {:?} is linearizable for {calls:?}", evidence.calls));
+        }
+    }
+    Ok(())
+}
+
+/// Calls from a word of digits: at each event, which process acts; a process at rest invokes its next operation, one
+/// that is not returns.
+fn interleave(ops: &[(RegisterOp, bool)], choices: &[usize]) -> Vec<Call> {
+    let mut calls: Vec<Call> = Vec::new();
+    let mut open: Vec<usize> = Vec::new();
+    let mut index = 0;
+    let mut choices = choices.iter().copied().cycle();
+    while calls.len() < ops.len() || !open.is_empty() {
+        index += 1;
+        let choice = choices.next().unwrap_or(0) % (open.len() + usize::from(calls.len() < ops.len()));
+        if choice < open.len() {
+            let at = open.remove(choice);
+            calls[at].ret = index;
+        } else {
+            let (op, is_ok) = ops[calls.len()];
+            if is_ok {
+                open.push(calls.len());
+            }
+            calls.push(Call { op, invoke: index, ret: NEVER, id: calls.len() as u32 });
+        }
+    }
+    calls
+}
+
+/// Every way in which `n` calls may overlap.
+fn overlaps(n: usize) -> Vec<Vec<usize>> {
+    let mut all = vec![(vec![], 0_usize, 0_usize)];
+    for _ in 0..2 * n {
+        all = all
+            .into_iter()
+            .flat_map(|(choices, begun, open): (Vec<usize>, usize, usize)| {
+                (0..open + usize::from(begun < n)).map(move |choice| {
+                    let mut choices = choices.clone();
+                    choices.push(choice);
+                    if choice < open { (choices, begun, open - 1) } else { (choices, begun + 1, open + 1) }
+                })
+            })
+            .collect();
+    }
+    all.into_iter().map(|(choices, ..)| choices).collect()
+}
+
+#[test]
+fn agrees_with_every_order_on_all_histories_of_three_calls() {
+    let mut ops = vec![];
+    for a in 0..3 {
+        ops.push((RegisterOp::Read(a), true));
+        for is_ok in [true, false] {
+            if a > 0 {
+                ops.push((RegisterOp::Write(a), is_ok));
+            }
+            for b in 1..3 {
+                ops.push((RegisterOp::Cas(a, b), is_ok));
+            }
+        }
+    }
+    let overlaps = overlaps(3);
+    let mut checked = 0_u32;
+    for first in &ops {
+        for second in &ops {
+            for third in &ops {
+                let mut seen = std::collections::BTreeSet::new();
+                for choices in &overlaps {
+                    let calls = interleave(&[*first, *second, *third], choices);
+                    if seen.insert(calls.iter().map(|call| (call.invoke, call.ret)).collect::<Vec<_>>()) {
+                        agree(&calls).unwrap();
+                        checked += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(checked > 30_000, "{checked}");
+}
+
+fn op(values: u32) -> impl Strategy<Value = (RegisterOp, bool)> {
+    prop_oneof![
+        3 => (0..=values).prop_map(|value| (RegisterOp::Read(value), true)),
+        3 => (1..=values, prop::bool::weighted(0.7)).prop_map(|(value, is_ok)| (RegisterOp::Write(value), is_ok)),
+        2 => (0..=values, 1..=values, prop::bool::weighted(0.7))
+            .prop_map(|(old, new, is_ok)| (RegisterOp::Cas(old, new), is_ok)),
+    ]
+}
+
+/// A history that a register could have produced: each call takes effect at once, somewhere between its ends.
+fn lawful(ops: &[(RegisterOp, bool)], choices: &[usize]) -> Vec<Call> {
+    let mut calls = interleave(ops, choices);
+    let mut order: Vec<usize> = (0..calls.len()).collect();
+    order.sort_by_key(|at| if calls[*at].ret == NEVER { calls[*at].invoke } else { calls[*at].ret });
+    let mut state = 0;
+    for at in order {
+        let op = match calls[at].op {
+            RegisterOp::Read(_) => RegisterOp::Read(state),
+            RegisterOp::Cas(_, new) => RegisterOp::Cas(state, new),
+            write @ RegisterOp::Write(_) => write,
+        };
+        calls[at].op = op;
+        state = op.produces().unwrap_or(state);
+    }
+    calls
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn agrees_with_every_order_on_random_histories(
+        ops in prop::collection::vec(op(2), 1..9),
+        choices in prop::collection::vec(0_usize..8, 16),
+    ) {
+        agree(&interleave(&ops, &choices)).map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn agrees_with_every_order_on_nearly_lawful_histories(
+        ops in prop::collection::vec(op(3), 1..9),
+        choices in prop::collection::vec(0_usize..8, 16),
+        damage in prop::option::of((any::<prop::sample::Index>(), op(3))),
+    ) {
+        let mut calls = lawful(&ops, &choices);
+        if let Some((at, (op, _))) = damage {
+            let at = at.index(calls.len());
+            calls[at].op = op;
+        } else {
+            prop_assert!(brute(&calls));
+        }
+        agree(&calls).map_err(TestCaseError::fail)?;
+    }
+}
