@@ -8,6 +8,8 @@ mod options;
 pub mod register;
 pub mod set;
 mod workload;
+#[cfg(test)]
+mod workload_tests;
 
 pub use op::Op;
 pub use options::{OptionRow, WorkloadError};

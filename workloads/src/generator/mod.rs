@@ -23,6 +23,8 @@ mod sequence;
 mod share;
 mod simulate;
 mod source;
+#[cfg(test)]
+mod tests;
 mod time;
 
 use std::fmt::Debug;

@@ -59,9 +59,9 @@ impl Generator for Sequence {
         }
     }
 
-    /// Only the part that runs hears of events: a later one has not begun.
+    /// Only the part that runs hears of events: a later one has not begun, and what the barrier waits for is not its.
     fn update(mut self: Box<Self>, ctx: &Context<'_>, event: &Event) -> Box<dyn Generator> {
-        if let Some(front) = self.parts.front_mut() {
+        if let Some(front) = self.parts.front_mut().filter(|_| !self.waiting) {
             source::update_in(front, ctx, event);
         }
         self

@@ -1,0 +1,217 @@
+//! The three workloads, by the operations they make.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schism_checker::history::{Event, EventType, F, Mop, Value};
+use schism_seed::Seed;
+
+use crate::{
+    Workload, WorkloadError, WorkloadPlan, by_name,
+    generator::{Latency, op_limit, simulate},
+    names,
+};
+
+fn plan(clients: u32, seed: u64) -> WorkloadPlan {
+    WorkloadPlan { clients, seed: Seed::new(seed), nodes: vec!["n1".into()], rate_per_s: 0.0 }
+}
+
+fn workload(name: &str, options: &[(&str, &str)]) -> Box<dyn Workload> {
+    let options = options.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
+    by_name(name, &options).unwrap()
+}
+
+/// The invocations of `ops` operations.
+fn invoked(workload: &dyn Workload, plan: &WorkloadPlan, ops: u64, latency: &Latency) -> Vec<Event> {
+    let history = simulate(op_limit(ops, workload.generator(plan)), plan.clients, latency, plan.seed);
+    history.into_iter().filter(|event| event.kind == EventType::Invoke).collect()
+}
+
+fn by_slot(events: &[Event], clients: u32) -> Vec<Vec<(F, Value)>> {
+    let mut slots = vec![Vec::new(); clients as usize];
+    for event in events {
+        let process = event.process.client().unwrap();
+        slots[(process % clients) as usize].push((event.f.clone(), event.value.clone()));
+    }
+    slots
+}
+
+#[test]
+fn a_slots_ops_depend_on_the_seed_and_the_slot_alone() {
+    let even = Latency::fixed(1_000);
+    let uneven = Latency { range_ns: 0..=1_000_000, fail_permille: 200, info_permille: 200 };
+    for name in names() {
+        let workload = workload(name, &[]);
+        let one = by_slot(&invoked(&*workload, &plan(5, 3), 4_000, &even), 5);
+        let other = by_slot(&invoked(&*workload, &plan(5, 3), 4_000, &uneven), 5);
+        let another_seed = by_slot(&invoked(&*workload, &plan(5, 4), 4_000, &even), 5);
+        for slot in 0..5 {
+            assert!(one[slot][..600] == other[slot][..600], "{name}: slot {slot} depends on completions");
+            assert_ne!(one[slot][..600], another_seed[slot][..600], "{name}: slot {slot} ignores the seed");
+        }
+    }
+}
+
+/// Pinned for good: a change here breaks every published seed.
+#[test]
+fn op_streams_never_change() {
+    let first = |name| {
+        let events = invoked(&*workload(name, &[]), &plan(2, 42), 10, &Latency::fixed(1));
+        by_slot(&events, 2).remove(1)
+    };
+    let mop = |mop: &Mop| match mop {
+        Mop::Read { key, .. } => format!("r {key}"),
+        Mop::Append { key, element } => format!("append {key} {element}"),
+    };
+    let line = |(f, value): &(F, Value)| match value {
+        Value::Txn(mops) => mops.iter().map(mop).collect::<Vec<_>>().join(", "),
+        value => format!("{} {value:?}", f.name()),
+    };
+    let lines = |name| first(name).iter().map(line).collect::<Vec<_>>();
+    assert_eq!(lines("set"), ["add Int(1)", "add Int(3)", "add Int(5)", "add Int(7)", "add Int(9)"]);
+    assert_eq!(
+        lines("register"),
+        [
+            "write Pair(5, 1)",
+            "write Pair(5, 3)",
+            "cas KeyedPair((5, 3, 5))",
+            "cas KeyedPair((5, 5, 7))",
+            "read List([Int(5), Nil])"
+        ]
+    );
+    assert_eq!(
+        lines("list-append"),
+        ["append 9 1, append 9 3, append 9 5", "append 6 7", "r 9, r 7, append 8 9", "r 9, r 8", "r 8, r 9, r 7"]
+    );
+}
+
+#[test]
+fn set_adds_unique_elements_and_reads_ever_less_often() {
+    let events = invoked(&*workload("set", &[]), &plan(10, 1), 100_000, &Latency::fixed(1_000));
+    let mut elements = BTreeSet::new();
+    let (mut reads, mut early_reads, mut elements_read) = (0, 0, 0);
+    for (index, event) in events.iter().enumerate() {
+        match event.value {
+            Value::Int(element) => assert!(elements.insert(element), "{element} twice"),
+            Value::Nil => {
+                reads += 1;
+                early_reads += u32::from(index < 2_000);
+                elements_read += elements.len();
+            }
+            ref other => panic!("{other:?}"),
+        }
+    }
+    assert!((5..=16).contains(&early_reads), "one in 200 at first: {early_reads}");
+    assert!((30..90).contains(&reads), "{reads}");
+    assert!((5 * 100_000..16 * 100_000).contains(&elements_read), "about ten times the set: {elements_read}");
+
+    let none = invoked(&*workload("set", &[("ops-per-read", "0")]), &plan(3, 1), 2_000, &Latency::fixed(1));
+    assert!(none.iter().all(|event| event.f == F::Add));
+    assert_eq!(workload("set", &[]).final_reads(&plan(3, 1), &[1, 2, 3]), [(Value::Nil, F::Read)]);
+}
+
+#[test]
+fn register_values_are_unique_and_cas_follows_the_slots_own_writes() {
+    let events = invoked(&*workload("register", &[]), &plan(4, 1), 20_000, &Latency::fixed(1_000));
+    let mut counts = BTreeMap::new();
+    let mut values = BTreeSet::new();
+    for slot in by_slot(&events, 4) {
+        let mut last = None;
+        for (f, value) in slot {
+            *counts.entry(f.name().to_owned()).or_insert(0) += 1;
+            match value {
+                Value::Pair(key, value) => {
+                    assert!((0..10).contains(&key));
+                    assert!(values.insert(value), "{value} twice");
+                    last = Some((i64::from(key), value));
+                }
+                Value::KeyedPair(cas) => {
+                    assert_eq!(last, Some((cas.0, cas.1)));
+                    assert!(values.insert(cas.2), "{} twice", cas.2);
+                    last = Some((cas.0, cas.2));
+                }
+                Value::List(_) => assert_eq!(f, F::Read),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert!((7_600..8_400).contains(&counts["read"]), "{counts:?}");
+    assert!((7_600..8_400).contains(&counts["write"]), "{counts:?}");
+    assert!((3_700..4_300).contains(&counts["cas"]), "{counts:?}");
+    assert_eq!(workload("register", &[("keys", "3")]).final_reads(&plan(4, 1), &[9; 4]).len(), 3);
+}
+
+#[test]
+fn list_append_spreads_appends_over_a_moving_window() {
+    let workload = workload("list-append", &[]);
+    let plan = plan(8, 1);
+    let events = invoked(&*workload, &plan, 40_000, &Latency::fixed(1_000));
+    let mut appends_per_key: BTreeMap<i64, u32> = BTreeMap::new();
+    let mut elements = BTreeSet::new();
+    let (mut reads, mut appends, mut lengths) = (0_u32, 0_u32, [0_u32; 5]);
+    for event in &events {
+        let Value::Txn(mops) = &event.value else { panic!("{event:?}") };
+        lengths[mops.len()] += 1;
+        for mop in mops.iter() {
+            match mop {
+                Mop::Append { key, element } => {
+                    assert!(elements.insert(*element), "{element} twice");
+                    *appends_per_key.entry(*key).or_default() += 1;
+                    appends += 1;
+                }
+                Mop::Read { list, .. } => {
+                    assert_eq!(*list, None);
+                    reads += 1;
+                }
+            }
+        }
+    }
+    assert!(lengths[1..].iter().all(|&count| (9_500..10_500).contains(&count)), "{lengths:?}");
+    assert!(appends.abs_diff(reads) < 1_500, "{appends} {reads}");
+    let last = *appends_per_key.keys().next_back().unwrap();
+    let settled: Vec<u32> = appends_per_key.range(20..last - 20).map(|(_, &count)| count).collect();
+    let mean = f64::from(settled.iter().sum::<u32>()) / settled.len() as f64;
+    assert!((30.0..34.0).contains(&mean), "{mean}");
+    assert!(settled.iter().all(|&count| (12..64).contains(&count)), "{settled:?}");
+
+    // The final reads cover every key in use, each once.
+    let mut invoked_per_client = [0; 8];
+    for event in &events {
+        invoked_per_client[(event.process.client().unwrap() % 8) as usize] += 1;
+    }
+    let mut read = Vec::new();
+    for (value, f) in workload.final_reads(&plan, &invoked_per_client) {
+        assert_eq!(f, F::Txn);
+        let Value::Txn(mops) = value else { panic!("{value:?}") };
+        assert!(mops.len() <= 50);
+        read.extend(mops.iter().map(|mop| match mop {
+            Mop::Read { key, list: None } => *key,
+            other => panic!("{other:?}"),
+        }));
+    }
+    assert_eq!(read, (0..read.len() as i64).collect::<Vec<_>>());
+    assert!(last < read.len() as i64, "key {last} is not read");
+    assert!(read.len() as i64 <= last + 12, "{} keys read, {last} used", read.len());
+    assert_eq!(workload.final_reads(&plan, &[0; 8]), []);
+}
+
+#[test]
+fn errors_list_what_would_have_been_right() {
+    let error = |name: &str, key: &str, value: &str| {
+        by_name(name, &BTreeMap::from([(key.to_owned(), value.to_owned())])).unwrap_err()
+    };
+    assert_eq!(
+        by_name("registr", &BTreeMap::new()).unwrap_err().to_string(),
+        "there is no workload \"registr\"; the workloads are register, set, list-append"
+    );
+    assert_eq!(
+        error("list-append", "max-txn-len", "4").to_string(),
+        "workload list-append has no option \"max-txn-len\"; its options are max-txn-length, key-count, \
+         max-writes-per-key"
+    );
+    assert_eq!(
+        error("list-append", "key-count", "63").to_string(),
+        "workload list-append: option key-count cannot be \"63\"; it takes 1..=62 (default 10)"
+    );
+    let weights = ["read-weight", "write-weight", "cas-weight"].map(|key| (key.to_owned(), "0".to_owned()));
+    assert!(matches!(by_name("register", &weights.into()), Err(WorkloadError::Contradiction { .. })));
+}
