@@ -8,6 +8,14 @@
 //! - It has no deadline of its own for an operation. The run loop has one: it drops the client when it passes, and
 //!   dropping a client closes its connection at once.
 
+pub mod errors;
+pub mod lie;
+pub mod memory;
+pub mod redis;
+pub mod redis_errors;
+mod resp;
+mod store;
+
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
