@@ -79,13 +79,8 @@ pub enum ClusterError {
     #[error(transparent)]
     Step(#[from] StepError),
     /// The system refused.
-    #[error("cannot {what}: {source}")]
-    Io {
-        /// What was being done.
-        what: String,
-        /// The system's answer.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] Refused),
 }
 
 /// A step could not be done.
@@ -111,6 +106,9 @@ pub enum StepError {
     /// The node is frozen: what is started in it would freeze too.
     #[error("{0} is frozen; thaw it first")]
     Frozen(String),
+    /// The node has no process that could be frozen.
+    #[error("{0} is dead: there is nothing to freeze")]
+    Dead(String),
     /// The node's processes did not reach the wanted state in time.
     #[error("{node} was not {wanted} within {limit_ms} ms")]
     Stuck {
@@ -125,13 +123,8 @@ pub enum StepError {
     #[error("the step was abandoned")]
     Abandoned,
     /// The system refused.
-    #[error("cannot {what}: {source}")]
-    Io {
-        /// What was being done.
-        what: String,
-        /// The system's answer.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] Refused),
 }
 
 /// The sandbox could not be made.
@@ -153,13 +146,8 @@ pub enum SandboxError {
     #[error("{0}")]
     Misplaced(&'static str),
     /// The system refused.
-    #[error("cannot {what}: {source}")]
-    Io {
-        /// What was being done.
-        what: String,
-        /// The system's answer.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] Refused),
 }
 
 /// A server could not be started by the helper.
@@ -188,28 +176,25 @@ pub enum ExecError {
         source: io::Error,
     },
     /// The system refused.
-    #[error("cannot {what}: {source}")]
-    Io {
-        /// What was being done.
-        what: String,
-        /// The system's answer.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] Refused),
+}
+
+/// The system refused something.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what}: {source}")]
+pub struct Refused {
+    what: String,
+    source: io::Error,
 }
 
 /// Adds what was being done to an error of the system.
-pub(crate) trait Doing<T, E> {
-    fn doing(self, what: impl FnOnce() -> String) -> Result<T, E>;
+pub(crate) trait Doing<T> {
+    fn doing(self, what: impl FnOnce() -> String) -> Result<T, Refused>;
 }
 
-macro_rules! doing {
-    ($($error:ident),*) => {$(
-        impl<T, S: Into<io::Error>> Doing<T, $error> for Result<T, S> {
-            fn doing(self, what: impl FnOnce() -> String) -> Result<T, $error> {
-                self.map_err(|source| $error::Io { what: what(), source: source.into() })
-            }
-        }
-    )*};
+impl<T, S: Into<io::Error>> Doing<T> for Result<T, S> {
+    fn doing(self, what: impl FnOnce() -> String) -> Result<T, Refused> {
+        self.map_err(|source| Refused { what: what(), source: source.into() })
+    }
 }
-
-doing!(ClusterError, StepError, SandboxError, ExecError);

@@ -5,12 +5,16 @@ mod database;
 mod error;
 mod exec;
 mod info;
+mod network;
+mod nft;
+mod proc;
+mod process;
 pub mod sandbox;
 mod step;
 mod target;
 
 pub use cluster::{Claim, ClaimedRole, Cluster, Failover, NodeState, Probe, RecoveryGoal};
-pub use error::{ClusterError, ExecError, SandboxError, StepError};
+pub use error::{ClusterError, ExecError, Refused, SandboxError, StepError};
 pub use exec::internal_exec;
 pub use info::{ClusterSpec, Greeting, NodeInfo, ProcessSpec, SandboxInfo, SiteInfo};
 pub use step::{Step, enter_sandbox_command};

@@ -1,11 +1,20 @@
 //! One idempotent, serialisable action on a running sandbox.
 
-use std::process::Command;
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
+use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
-use crate::error::StepError;
-use crate::info::SandboxInfo;
+use crate::cluster::NodeState;
+use crate::error::{Doing, StepError};
+use crate::exec::ExecSpec;
+use crate::info::{NodeInfo, ProcessSpec, SandboxInfo};
+use crate::{nft, process};
+
+/// The helper needs milliseconds, or its greeting's five seconds.
+const STARTED_WITHIN: Duration = Duration::from_secs(10);
 
 /// One idempotent action. Faults are made of steps, and so are their undos: the ledger stores undo steps as data, so
 /// that the controller, the guardian and `schism heal` all run the same code.
@@ -22,7 +31,8 @@ pub enum Step {
         /// Directed pairs (from, to).
         pairs: Vec<(String, String)>,
     },
-    /// SIGKILL to every process of the node; returns when none is left. The node's files stay.
+    /// SIGKILL to every process of the node; returns when none is left. The node's files stay. A frozen node is no
+    /// longer frozen then.
     Kill {
         /// The node.
         node: String,
@@ -33,6 +43,7 @@ pub enum Step {
         node: String,
     },
     /// Stops the node's processes in mid-instruction; its kernel goes on answering (connections open, then hang).
+    /// A dead node is an error: the fault would not bite.
     Freeze {
         /// The node.
         node: String,
@@ -47,14 +58,90 @@ pub enum Step {
 impl Step {
     /// Does it. The caller is inside the sandbox's namespaces. Blocks (up to about ten seconds when a node is stuck):
     /// use [`crate::Cluster::run`] from async code.
-    pub fn run(&self, _info: &SandboxInfo) -> Result<(), StepError> {
-        unimplemented!()
+    pub fn run(&self, info: &SandboxInfo) -> Result<(), StepError> {
+        match self {
+            Self::Cut { pairs } => nft::cut(&addresses(info, pairs)?),
+            Self::Uncut { pairs } => nft::uncut(&addresses(info, pairs)?),
+            Self::Kill { node } => process::kill_all(find(info, node)?),
+            Self::Start { node } => start_node(info, find(info, node)?),
+            Self::Freeze { node } => process::freeze(find(info, node)?),
+            Self::Thaw { node } => process::thaw(find(info, node)?),
+        }
     }
 }
 
+fn find<'a>(info: &'a SandboxInfo, node: &str) -> Result<&'a NodeInfo, StepError> {
+    info.node(node).ok_or_else(|| StepError::UnknownHost(node.to_owned()))
+}
+
+fn addresses(info: &SandboxInfo, pairs: &[(String, String)]) -> Result<Vec<nft::Pair>, StepError> {
+    let address = |host: &str| info.address(host).ok_or_else(|| StepError::UnknownHost(host.to_owned()));
+    pairs.iter().map(|(from, to)| Ok((address(from)?, address(to)?))).collect()
+}
+
+fn start_node(info: &SandboxInfo, node: &NodeInfo) -> Result<(), StepError> {
+    node.processes.iter().try_for_each(|process| start_process(info, node, process))
+}
+
+/// Starts one process of a node unless it runs.
+pub(crate) fn start_process(info: &SandboxInfo, node: &NodeInfo, process: &ProcessSpec) -> Result<(), StepError> {
+    // The controller and the guardian may both want to: the second one finds it running.
+    let lock = std::fs::File::create(node.directory.join("start.lock")).doing(|| "make start.lock".to_owned())?;
+    let _lock = Flock::lock(lock, FlockArg::LockExclusive)
+        .map_err(|refused| refused.1)
+        .doing(|| format!("lock {}/start.lock", node.directory.display()))?;
+    if process::main_pid(node, &process.name).is_some() {
+        return Ok(());
+    }
+    // The helper joins the node and would freeze with it.
+    if process::state(node).doing(|| format!("look at {}", node.name))? == NodeState::Frozen {
+        return Err(StepError::Frozen(node.name.clone()));
+    }
+    let fail = |reason| StepError::Start { node: node.name.clone(), process: process.name.clone(), reason };
+    let args = ExecSpec::server(node, process).args().map_err(|error| fail(error.to_string()))?;
+    run_helper(Command::new(&info.helper).args(args)).map_err(fail)
+}
+
+/// Runs the helper to its end, for a bounded time: it may be frozen or killed together with its node.
+fn run_helper(command: &mut Command) -> Result<(), String> {
+    let text = |error: std::io::Error| error.to_string();
+    let spawned = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    let mut helper = spawned.map_err(text)?;
+    let until = Instant::now() + STARTED_WITHIN;
+    let status = loop {
+        if let Some(status) = helper.try_wait().map_err(text)? {
+            break status;
+        }
+        if Instant::now() > until {
+            helper.kill().and_then(|()| helper.wait()).map_err(text)?;
+            return Err(format!("its helper took more than {} s", STARTED_WITHIN.as_secs()));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    };
+    if status.success() {
+        return Ok(());
+    }
+    let mut said = String::new();
+    helper.stderr.take().map_or(Ok(0), |mut pipe| pipe.read_to_string(&mut said)).map_err(text)?;
+    Err(format!("{} ({status})", said.trim()))
+}
+
 /// From the outside: the beginning of a command that runs inside the sandbox; append program and arguments. The
-/// working directory becomes `/`, so give absolute paths.
+/// working directory becomes `/`, so give absolute paths. Its exit code is the program's.
 #[must_use]
-pub fn enter_sandbox_command(_info: &SandboxInfo) -> Command {
-    unimplemented!()
+pub fn enter_sandbox_command(info: &SandboxInfo) -> Command {
+    let mut command = Command::new("nsenter");
+    command.args(["--target", &info.init_pid.to_string(), "--mount", "--net", "--ipc", "--pid"]);
+    if has_other_user_namespace(info.init_pid) {
+        // Root of the sandbox's user namespace is whoever made it; keeping ids and groups needs no right to set them.
+        command.args(["--user", "--preserve-credentials"]);
+    }
+    command.arg("--");
+    command
+}
+
+fn has_other_user_namespace(init_pid: u32) -> bool {
+    let theirs = std::fs::read_link(format!("/proc/{init_pid}/ns/user"));
+    let ours = std::fs::read_link("/proc/self/ns/user");
+    matches!((theirs, ours), (Ok(theirs), Ok(ours)) if theirs != ours)
 }

@@ -1,19 +1,37 @@
-//! The sandbox: what a run does to the machine happens in namespaces that die with it.
+//! The sandbox: whatever a run does to the machine happens in namespaces that die with it.
+//!
+//! ```text
+//! launcher                 the command that the user typed; its namespaces never change
+//! └─ warden                a fork of it that only waits; the parent of …
+//!    └─ PID 1              … the first process of new PID, mount, network and IPC namespaces; only reaps
+//!       ├─ controller      what the caller of `prepare_inside` goes on as
+//!       └─ servers         orphaned on purpose, so that PID 1 reaps them and the controller waits for its own only
+//! ```
+//!
+//! Every arrow is a parent-death signal or a PID namespace: when the launcher, the warden or PID 1 dies, however it
+//! dies, the kernel kills all that is below, and namespaces, links and mounts go with the last process. Cgroup
+//! directories and files remain; [`remove_leftovers`] and the ledger take care of them.
 
-use std::ffi::OsString;
-use std::io;
-use std::path::{Path, PathBuf};
+mod capabilities;
+pub(crate) mod cgroup;
+mod inside;
+mod spawn;
+
+use std::path::PathBuf;
 use std::process::Child;
 
-use serde::Serialize;
-
-use crate::error::SandboxError;
+pub use capabilities::{Capabilities, Capability, Isolation, ServerBinary, capabilities};
+pub use cgroup::remove_leftovers;
+pub use inside::prepare_inside;
+pub(crate) use inside::{FILES, read_init};
+pub(crate) use spawn::IdMaps;
+pub use spawn::spawn_inside;
 
 /// A sandbox as its launcher holds it.
 #[derive(Debug)]
 pub struct Inside {
-    /// A process outside that waits for the sandbox's PID 1 and ends with the exit code of the command inside;
-    /// killing it kills the sandbox.
+    /// The warden: ends with the exit code of the command inside; killing it kills the sandbox. Signals sent to it
+    /// by `kill` are passed on to the command inside.
     pub child: Child,
     /// The sandbox's PID 1, as seen by the launcher.
     pub init_pid: u32,
@@ -21,29 +39,4 @@ pub struct Inside {
     pub init_start_ticks: u64,
     /// The directory made for the nodes' cgroups, where there are cgroups.
     pub cgroup_root: Option<PathBuf>,
-}
-
-/// What this machine can do.
-#[derive(Debug, Clone, Serialize)]
-pub struct Capabilities {}
-
-/// What this machine can do, with the command that gets what is missing.
-#[must_use]
-pub fn capabilities() -> Capabilities {
-    unimplemented!()
-}
-
-/// Runs the current binary with `args` in a new sandbox.
-pub fn spawn_inside(_args: &[OsString], _run_id: &str) -> Result<Inside, SandboxError> {
-    unimplemented!()
-}
-
-/// First thing inside.
-pub fn prepare_inside() -> Result<(), SandboxError> {
-    unimplemented!()
-}
-
-/// Removes what namespaces do not take with them.
-pub fn remove_leftovers(_cgroup_root: &Path) -> io::Result<()> {
-    unimplemented!()
 }

@@ -1,0 +1,53 @@
+//! What `/proc` says of processes.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// When the process started (field 22 of `/proc/PID/stat`): with its number this names a process for good.
+pub(crate) fn start_ticks(pid: u32) -> io::Result<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let ticks = after_name(&stat).and_then(|mut fields| fields.nth(19)).and_then(|ticks| ticks.parse().ok());
+    ticks.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "malformed /proc/PID/stat"))
+}
+
+/// The state letter: `R`, `S`, `T` (stopped), `Z`, …
+pub(crate) fn state(pid: u32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    after_name(&stat)?.next()?.chars().next()
+}
+
+/// The fields after the name, which may itself hold spaces and brackets.
+fn after_name(stat: &str) -> Option<impl Iterator<Item = &str>> {
+    Some(stat.rsplit_once(')')?.1.split_ascii_whitespace())
+}
+
+/// All processes whose network namespace is this file's. A process that has ended has none.
+pub(crate) fn pids_in_netns(netns: &Path) -> io::Result<Vec<u32>> {
+    let wanted = fs::metadata(netns)?;
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let Some(pid) = entry?.file_name().to_string_lossy().parse::<u32>().ok() else { continue };
+        // It may end at any moment: no answer means that it is gone.
+        if let Ok(actual) = fs::metadata(format!("/proc/{pid}/ns/net"))
+            && (actual.dev(), actual.ino()) == (wanted.dev(), wanted.ino())
+        {
+            found.push(pid);
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_our_own_process() {
+        let pid = std::process::id();
+        assert!(start_ticks(pid).unwrap() > 0);
+        assert!(matches!(state(pid), Some('R' | 'S')));
+        assert!(pids_in_netns(Path::new("/proc/self/ns/net")).unwrap().contains(&pid));
+    }
+}

@@ -1,0 +1,174 @@
+//! What this machine can do: each ability is tried, not guessed from versions.
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use nix::sched::{CloneFlags, unshare};
+use serde::Serialize;
+
+use super::cgroup;
+use super::spawn::{IdMaps, is_privileged};
+use crate::database::{postgres, redis};
+
+/// What this machine can do; for `schism doctor`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Capabilities {
+    /// How a sandbox can be made.
+    pub isolation: Isolation,
+    /// Where cgroup version 2 is mounted; used when the isolation is [`Isolation::Root`], else the nodes' processes
+    /// are found by their network namespace and stopped by signals.
+    pub cgroup2: Option<PathBuf>,
+    /// Abilities of the kernel and programs of the system, each tried inside a throw-away namespace.
+    pub system: Vec<Capability>,
+    /// The servers that can be tested.
+    pub servers: Vec<ServerBinary>,
+}
+
+/// How a sandbox can be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    /// As root.
+    Root,
+    /// In an unprivileged user namespace.
+    UserNamespace,
+    /// Not at all.
+    None,
+}
+
+/// One ability.
+#[derive(Debug, Clone, Serialize)]
+pub struct Capability {
+    /// What: `bridge`, `veth`, `nft`, `tun`, …
+    pub name: &'static str,
+    /// Whether a run is impossible without it.
+    pub required: bool,
+    /// Why not; `None` when it is there.
+    pub missing: Option<String>,
+    /// The command that gets it.
+    pub fix: &'static str,
+}
+
+/// One server program.
+#[derive(Debug, Clone, Serialize)]
+pub struct ServerBinary {
+    /// `postgres`, `redis-server`, `redis-sentinel`.
+    pub name: &'static str,
+    /// Where it is; `None` when it is missing.
+    pub path: Option<PathBuf>,
+    /// The first line of what it says of its version.
+    pub version: Option<String>,
+    /// The package that holds it.
+    pub package: &'static str,
+    /// The command that gets it.
+    pub fix: &'static str,
+}
+
+/// What this machine can do, with the exact command that gets what is missing. Changes nothing.
+#[must_use]
+pub fn capabilities() -> Capabilities {
+    let isolation = isolation();
+    Capabilities {
+        isolation,
+        cgroup2: cgroup::mount_point().map(PathBuf::from),
+        system: vec![
+            sandbox(isolation),
+            try_ip(isolation, "bridge", "link add schism0 type bridge", "modprobe bridge"),
+            try_ip(isolation, "veth", "link add schism0 type veth peer name schism1", "modprobe veth"),
+            nft(isolation),
+            tun(),
+        ],
+        servers: [postgres::server_binaries(), redis::server_binaries()].concat(),
+    }
+}
+
+fn isolation() -> Isolation {
+    let works = |kind| in_namespaces(kind, Command::new("/proc/self/exe"), true).is_ok();
+    if is_privileged() && works(Isolation::Root) {
+        Isolation::Root
+    } else if works(Isolation::UserNamespace) {
+        Isolation::UserNamespace
+    } else {
+        Isolation::None
+    }
+}
+
+fn sandbox(isolation: Isolation) -> Capability {
+    Capability {
+        name: "namespaces",
+        required: true,
+        missing: (isolation == Isolation::None)
+            .then(|| "neither root with CAP_SYS_ADMIN and CAP_NET_ADMIN nor user namespaces".to_owned()),
+        fix: "sudo sysctl -w kernel.unprivileged_userns_clone=1 kernel.apparmor_restrict_unprivileged_userns=0 \
+              user.max_user_namespaces=10000",
+    }
+}
+
+fn try_ip(isolation: Isolation, name: &'static str, args: &str, fix: &'static str) -> Capability {
+    let mut command = Command::new("ip");
+    command.args(args.split(' '));
+    let (missing, fix) = match in_namespaces(isolation, command, false) {
+        Ok(()) => (None, fix),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            (Some("ip is not installed".to_owned()), "sudo apt-get install iproute2")
+        }
+        Err(error) => (Some(error.to_string()), fix),
+    };
+    Capability { name, required: true, missing, fix }
+}
+
+fn nft(isolation: Isolation) -> Capability {
+    let mut command = Command::new("nft");
+    command.arg(
+        "add table bridge schism; add chain bridge schism forward { type filter hook forward priority 0; }; \
+         add set bridge schism cut { type ipv4_addr . ipv4_addr; counter; }",
+    );
+    let missing = in_namespaces(isolation, command, false).err().map(|error| match error.kind() {
+        io::ErrorKind::NotFound => "nft is not installed".to_owned(),
+        _ => error.to_string(),
+    });
+    Capability { name: "nft", required: true, missing, fix: "sudo apt-get install nftables" }
+}
+
+fn tun() -> Capability {
+    let opened = std::fs::OpenOptions::new().read(true).write(true).open("/dev/net/tun");
+    Capability {
+        name: "tun",
+        required: false,
+        missing: opened.err().map(|error| format!("/dev/net/tun: {error}")),
+        fix: "sudo modprobe tun",
+    }
+}
+
+/// Runs a command in throw-away namespaces. With `only_enter`, stops before the exec: entering is what is tried.
+fn in_namespaces(isolation: Isolation, mut command: Command, only_enter: bool) -> io::Result<()> {
+    let maps = match isolation {
+        Isolation::Root => None,
+        Isolation::UserNamespace => Some(IdMaps::to_root()),
+        Isolation::None => return Err(io::Error::other("no namespaces")),
+    };
+    let enter = move || {
+        let mut namespaces = CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET;
+        namespaces |= CloneFlags::CLONE_NEWIPC;
+        if maps.is_some() {
+            namespaces |= CloneFlags::CLONE_NEWUSER;
+        }
+        unshare(namespaces)?;
+        maps.as_ref().map_or(Ok(()), IdMaps::write)?;
+        if only_enter {
+            // SAFETY: ends the fork before it becomes another program.
+            unsafe { nix::libc::_exit(0) };
+        }
+        Ok(())
+    };
+    command.stdin(Stdio::null());
+    // SAFETY: only system calls, nothing is allocated.
+    unsafe { command.pre_exec(enter) };
+    let output = command.output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+}
