@@ -1,0 +1,43 @@
+//! What the nemesis tells while it works, in the shape in which a history records it.
+
+use serde::{Deserialize, Serialize};
+
+/// A step in the life of a fault. Field by field what the history holds under process `nemesis`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct NemesisEvent {
+    /// The fault's position in the schedule; all its events carry the same one.
+    pub id: u32,
+    /// Kind: `partition`, `kill`, `pause`, `failover`.
+    pub kind: String,
+    /// What happened.
+    pub stage: NemesisStage,
+    /// Target as planned: `primary`, `one`, `n2`, …
+    pub target: String,
+    /// Nodes that it hurts; empty when they could not be chosen.
+    pub victims: Vec<String>,
+    /// For people: what exactly was done, or what went wrong.
+    pub detail: String,
+    /// How it was verified from the victim's side; empty before that.
+    pub verified: String,
+    /// When the fault took hold or was lifted (the moment the action returned, before its verification), in
+    /// nanoseconds since the run started; `None` at the stages that come before.
+    pub effective_ns: Option<u64>,
+}
+
+/// Stages of a fault, in order. A fault that fails is healed all the same: [`NemesisStage::Failed`] may be followed by
+/// [`NemesisStage::Heal`] and [`NemesisStage::Healed`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NemesisStage {
+    /// About to be injected; written to the ledger.
+    Inject,
+    /// In force and verified.
+    Injected,
+    /// About to be undone.
+    Heal,
+    /// Undone and verified.
+    Healed,
+    /// Could not be injected, verified or healed: a failure of the harness, never a verdict on the database.
+    Failed,
+}

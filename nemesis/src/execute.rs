@@ -1,0 +1,514 @@
+//! Carries out a schedule: resolve, write to the ledger, inject, verify, wait, undo, verify.
+//!
+//! One task does everything in order of time, so that no two actions on the cluster mix. An action that takes long
+//! (a promotion, a rejoin) delays what comes after it; the moments at which things really happened are in the events.
+
+mod failover;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    sync::Arc,
+    time::Duration,
+};
+
+use schism_cluster::{ClaimedRole, Step};
+use tokio::{
+    sync::{mpsc::UnboundedSender, watch},
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+
+use crate::{
+    Entry, Fault, Healer, Ledger, NemesisEvent, NemesisStage, Schedule, Target, expect,
+    fabric::{Fabric, FabricError},
+    fault::{Injection, Undo, expect_beside, undo_beside},
+    ledger::Record,
+    process,
+    target::{self, NodeClaim, Role},
+};
+
+/// How long a target may be missing (no primary during an election) before the fault counts as not injectable.
+const TARGET_PATIENCE: Duration = Duration::from_secs(2);
+/// Between two looks for it.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+/// A step gives up by itself after about ten seconds.
+const STEP_LIMIT: Duration = Duration::from_secs(15);
+/// Promotion takes a second or two; a hanging one must not keep other faults from being healed.
+const FAILOVER_LIMIT: Duration = Duration::from_secs(60);
+/// A rejoin may copy the whole database.
+const REJOIN_LIMIT: Duration = Duration::from_secs(120);
+/// How often an undo that failed is tried again, and after how long.
+const HEAL_ATTEMPTS: u32 = 3;
+const HEAL_AGAIN: Duration = Duration::from_secs(1);
+/// Time-to-live beyond the planned duration: verification, another fault's slow undo and a loaded machine delay an
+/// undo by seconds, and the guardian must not take a busy nemesis for a dead one.
+const TTL_MARGIN_MS: u64 = 60_000;
+
+/// Runs a schedule on a cluster.
+///
+/// It emits a [`NemesisEvent`] at every stage of every fault. Whatever fails, and also when it is cancelled, it ends
+/// with [`Nemesis::heal_all`].
+#[derive(Debug)]
+pub struct Nemesis<F> {
+    fabric: Arc<F>,
+    schedule: Schedule,
+    ledger: Arc<Ledger>,
+    events: UnboundedSender<NemesisEvent>,
+    start: Instant,
+    cancel: watch::Receiver<bool>,
+    /// Faults in force, or perhaps in force: from before their intent is written until their undo is verified.
+    open: BTreeMap<u32, OpenFault>,
+    failures: Vec<Failure>,
+    interrupted: bool,
+}
+
+/// A fault in force.
+#[derive(Debug)]
+struct OpenFault {
+    entry: Entry,
+    injection: Injection,
+    ttl_ms: u64,
+    intent_uptime_ms: u64,
+    /// A deposed primary that has to rejoin when the fault ends.
+    rejoin: Option<String>,
+    /// Healing it has failed already; said once.
+    said_unhealed: bool,
+}
+
+/// A fault that could not be injected, verified or healed: a failure of the harness.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The fault's position in the schedule.
+    pub id: u32,
+    /// What happened.
+    pub problem: String,
+}
+
+/// How a schedule went.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Outcome {
+    /// Faults that were injected and verified.
+    pub injected: usize,
+    /// Cancelled before the last fault was over.
+    pub interrupted: bool,
+    /// Faults that could not be injected, verified or healed. Not empty: the run says nothing about the database.
+    pub failures: Vec<Failure>,
+}
+
+/// Why a fault is not in force as planned.
+enum Stop {
+    /// It failed.
+    Failed(String),
+    /// The run was cancelled in its middle: nobody's failure.
+    Cancelled,
+}
+
+impl From<String> for Stop {
+    fn from(problem: String) -> Self {
+        Self::Failed(problem)
+    }
+}
+
+/// A fault that took hold.
+struct InForce {
+    detail: String,
+    verified: String,
+    effective_ns: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Action {
+    /// First: at the same moment one fault ends before another begins.
+    Heal,
+    Inject,
+}
+
+impl<F: Fabric> Nemesis<F> {
+    /// A nemesis for a run that started (or starts) at `start`. `cancel` turns true, or its sender is dropped, when
+    /// the run is to end early.
+    ///
+    /// # Errors
+    /// The cluster cannot be written into the ledger, so that nobody else could undo anything.
+    pub fn new(
+        fabric: Arc<F>,
+        schedule: Schedule,
+        ledger: Arc<Ledger>,
+        events: UnboundedSender<NemesisEvent>,
+        start: Instant,
+        cancel: watch::Receiver<bool>,
+    ) -> io::Result<Self> {
+        ledger.cluster(fabric.info())?;
+        Ok(Self {
+            fabric,
+            schedule,
+            ledger,
+            events,
+            start,
+            cancel,
+            open: BTreeMap::new(),
+            failures: Vec::new(),
+            interrupted: false,
+        })
+    }
+
+    /// Carries out the schedule; returns when every fault is over and healed, or when cancelled, healed. Should its
+    /// future be dropped instead, call [`Nemesis::heal_all`].
+    pub async fn run(&mut self) -> Outcome {
+        let mut outcome = Outcome::default();
+        let entries = self.schedule.entries().to_vec();
+        let mut todo: BTreeSet<(u64, Action, u32)> =
+            entries.iter().map(|entry| (entry.at_ms, Action::Inject, entry.id)).collect();
+        while let Some((at_ms, action, id)) = todo.pop_first() {
+            if !self.wait_until(at_ms).await {
+                break;
+            }
+            match action {
+                Action::Heal => self.heal(id).await,
+                Action::Inject => {
+                    let entry = &entries[id as usize];
+                    if self.inject(entry).await {
+                        outcome.injected += 1;
+                        // As planned, so that a fault that took its time to inject does not run into the next one.
+                        todo.insert((entry.end_ms(), Action::Heal, id));
+                    }
+                }
+            }
+        }
+        self.heal_all().await;
+        outcome.interrupted = self.interrupted;
+        outcome.failures.clone_from(&self.failures);
+        outcome
+    }
+
+    /// Undoes and verifies every fault in force. Does nothing when there is none; may be called again.
+    pub async fn heal_all(&mut self) {
+        // A rejoin needs the network that an older or younger partition may have cut: those last.
+        let mut ids: Vec<(bool, u32)> = self.open.iter().map(|(&id, open)| (open.rejoin.is_some(), id)).collect();
+        ids.sort_unstable();
+        for (_, id) in ids {
+            self.heal(id).await;
+        }
+    }
+
+    /// Faults in force, or perhaps in force.
+    #[must_use]
+    pub fn in_force(&self) -> Vec<u32> {
+        self.open.keys().copied().collect()
+    }
+
+    /// False when cancelled.
+    async fn wait_until(&mut self, at_ms: u64) -> bool {
+        let until = self.start + Duration::from_millis(at_ms);
+        self.unless_cancelled(sleep_until(until)).await.is_some()
+    }
+
+    /// `None` when cancelled. A dropped sender counts: whoever could have cancelled is gone.
+    async fn unless_cancelled<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
+        let result = tokio::select! {
+            biased;
+            _ = self.cancel.wait_for(|cancelled| *cancelled) => None,
+            result = future => Some(result),
+        };
+        self.interrupted |= result.is_none();
+        result
+    }
+
+    /// True when the fault is in force.
+    async fn inject(&mut self, entry: &Entry) -> bool {
+        let chosen = match self.resolve(entry).await {
+            Ok(chosen) => chosen,
+            Err(Stop::Cancelled) => return false,
+            Err(Stop::Failed(problem)) => {
+                self.fail(entry, vec![], problem, String::new());
+                return false;
+            }
+        };
+        let injection = Injection::new(entry.fault, &entry.target, &chosen, self.fabric.node_names(), entry.draw);
+        let victims = injection.victims.clone();
+        if let Err(error) = self.open(entry, injection).await {
+            // Not written, so not done.
+            self.open.remove(&entry.id);
+            self.fail(
+                entry,
+                victims,
+                format!("not injected, because the ledger cannot be written: {error}"),
+                String::new(),
+            );
+            return false;
+        }
+        let detail = self.open.get(&entry.id).map(|open| open.injection.detail.clone()).unwrap_or_default();
+        self.tell(entry, NemesisStage::Inject, victims.clone(), Told { detail, ..Told::default() });
+        let result = match entry.fault {
+            Fault::Failover(plan) => self.fail_over(entry, plan, &victims[0]).await,
+            Fault::Kill | Fault::Pause | Fault::Partition { .. } => {
+                self.take_hold(entry.id).await.map_err(Stop::Failed)
+            }
+        };
+        match result {
+            Ok(InForce { detail, verified, effective_ns }) => {
+                let told = Told { detail, verified, effective_ns: Some(effective_ns) };
+                self.tell(entry, NemesisStage::Injected, victims, told);
+                true
+            }
+            Err(stop) => {
+                if let Stop::Failed(problem) = stop {
+                    self.fail(entry, victims, problem, String::new());
+                }
+                self.heal(entry.id).await;
+                false
+            }
+        }
+    }
+
+    /// The victims; waits for a role that nobody claims just now.
+    async fn resolve(&mut self, entry: &Entry) -> Result<Vec<String>, Stop> {
+        let begin = Instant::now();
+        loop {
+            let claims = self.claims(&entry.target).await;
+            let missing = match target::resolve(&entry.target, &claims, entry.draw) {
+                Ok(chosen) if chosen.is_empty() => return Err(format!("no node here is a {}", entry.target).into()),
+                Ok(chosen) => return Ok(chosen),
+                Err(missing) => missing,
+            };
+            if begin.elapsed() >= TARGET_PATIENCE {
+                let waited = TARGET_PATIENCE.as_secs();
+                return Err(format!("no victim for {}: {missing}, for {waited} s", entry.target).into());
+            }
+            self.unless_cancelled(sleep(ASK_AGAIN)).await.ok_or(Stop::Cancelled)?;
+        }
+    }
+
+    /// Every node's claim in node order; only the names when the target does not depend on what they say.
+    async fn claims(&self, target: &Target) -> Vec<NodeClaim> {
+        let asked = matches!(target, Target::Primary | Target::Replica);
+        let mut asking = JoinSet::new();
+        for (order, node) in self.fabric.node_names().iter().cloned().enumerate() {
+            let fabric = Arc::clone(&self.fabric);
+            asking.spawn(async move {
+                let (role, term) = if asked {
+                    let claim = fabric.claim(&node).await;
+                    (claim.role, claim.term)
+                } else {
+                    (ClaimedRole::Neither, None)
+                };
+                let role = match role {
+                    ClaimedRole::Primary => Role::Primary,
+                    ClaimedRole::Replica => Role::Replica,
+                    ClaimedRole::Neither | ClaimedRole::Unreachable => Role::Other,
+                };
+                (order, NodeClaim { node, role, term })
+            });
+        }
+        let mut claims = asking.join_all().await;
+        claims.sort_by_key(|&(order, _)| order);
+        claims.into_iter().map(|(_, claim)| claim).collect()
+    }
+
+    /// Notes the fault as perhaps in force, here and in the ledger.
+    async fn open(&mut self, entry: &Entry, injection: Injection) -> io::Result<()> {
+        let cut_for_ms = if let Fault::Failover(plan) = entry.fault { plan.cut_for_ms } else { 0 };
+        let ttl_ms = entry.for_ms.saturating_add(cut_for_ms).saturating_add(TTL_MARGIN_MS);
+        let intent_uptime_ms = process::uptime_ms()?;
+        let entry = entry.clone();
+        let id = entry.id;
+        self.open
+            .insert(id, OpenFault { entry, injection, ttl_ms, intent_uptime_ms, rejoin: None, said_unhealed: false });
+        self.write_intent(id).await
+    }
+
+    /// Writes (again) what is to be undone of a fault.
+    async fn write_intent(&self, id: u32) -> io::Result<()> {
+        let Some(open) = self.open.get(&id) else { return Ok(()) };
+        let intent = Record::Intent {
+            fault: id,
+            kind: open.entry.fault.kind().name().to_owned(),
+            steps: open.injection.steps.clone(),
+            undo: open.injection.undo.clone(),
+            ttl_ms: open.ttl_ms,
+            uptime_ms: open.intent_uptime_ms,
+        };
+        self.with_ledger(move |ledger| ledger.append(&intent)).await
+    }
+
+    /// Syncing takes milliseconds, in which the clients' runtime must go on.
+    async fn with_ledger<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Ledger) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let ledger = Arc::clone(&self.ledger);
+        tokio::task::spawn_blocking(move || act(&ledger)).await.map_err(io::Error::other)?
+    }
+
+    /// Injects by steps and looks whether it bites.
+    async fn take_hold(&mut self, id: u32) -> Result<InForce, String> {
+        let injection = self.injection(id)?;
+        let effective_ns = self.run_steps(&injection.steps).await?;
+        self.refuse_late(id)?;
+        let expects = expect_beside(&injection.bites, &self.beside(id));
+        let verified =
+            expect::check(&self.fabric, &expects).await.map_err(|seen| format!("it does not bite: {seen}"))?;
+        Ok(InForce { detail: injection.detail, verified, effective_ns })
+    }
+
+    fn injection(&self, id: u32) -> Result<Injection, String> {
+        self.open.get(&id).map(|open| open.injection.clone()).ok_or_else(|| format!("fault {id} is not open"))
+    }
+
+    /// All steps; the moment at which the last returned.
+    async fn run_steps(&self, steps: &[Step]) -> Result<u64, String> {
+        for step in steps {
+            bounded(STEP_LIMIT, self.fabric.run(step.clone())).await?;
+        }
+        Ok(self.now_ns())
+    }
+
+    /// Whoever was stopped between writing the intent and acting on it may act after the guardian has undone it: what
+    /// it does then would stay.
+    fn refuse_late(&self, id: u32) -> Result<(), String> {
+        let Some(open) = self.open.get(&id) else { return Ok(()) };
+        let elapsed_ms = process::uptime_ms().map_err(|error| error.to_string())?.saturating_sub(open.intent_uptime_ms);
+        if elapsed_ms > open.ttl_ms {
+            return Err(format!(
+                "injected {elapsed_ms} ms after its intent, beyond its time-to-live of {} ms",
+                open.ttl_ms
+            ));
+        }
+        Ok(())
+    }
+
+    /// What caused the other faults in force.
+    fn beside(&self, id: u32) -> Vec<&[Step]> {
+        self.open.iter().filter(|&(&other, _)| other != id).map(|(_, open)| open.injection.steps.as_slice()).collect()
+    }
+
+    /// Undoes a fault, verifies that, and says both; tries several times before it says that it failed. The fault
+    /// stays open then, here (for [`Nemesis::heal_all`]) and in the ledger (for the guardian).
+    async fn heal(&mut self, id: u32) {
+        let Some(open) = self.open.get(&id) else { return };
+        let (entry, victims) = (open.entry.clone(), open.injection.victims.clone());
+        let early = self.healed_by_another(id).await;
+        self.tell(&entry, NemesisStage::Heal, victims.clone(), Told::default());
+        let mut problem = String::new();
+        for attempt in 0..HEAL_ATTEMPTS {
+            if attempt > 0 {
+                sleep(HEAL_AGAIN).await;
+            }
+            match self.lift(id).await {
+                Ok(told) => return self.close(&entry, victims, told, early).await,
+                Err(found) => problem = found,
+            }
+        }
+        let said = self.open.get_mut(&id).is_some_and(|open| std::mem::replace(&mut open.said_unhealed, true));
+        if !said {
+            self.fail(&entry, victims, format!("not healed after {HEAL_ATTEMPTS} attempts: {problem}"), String::new());
+        }
+    }
+
+    /// Who undid it before its time, if somebody did: then it was not in force as planned.
+    async fn healed_by_another(&self, id: u32) -> Option<Healer> {
+        let state = self.with_ledger(Ledger::read).await.ok()?;
+        state.faults.get(&id)?.undone.filter(|&by| by != Healer::Run)
+    }
+
+    async fn close(&mut self, entry: &Entry, victims: Vec<String>, told: Told, early: Option<Healer>) {
+        let id = entry.id;
+        self.open.remove(&id);
+        let noted = self.with_ledger(move |ledger| ledger.undone(id, Healer::Run)).await;
+        self.tell(entry, NemesisStage::Healed, victims.clone(), told);
+        if let Some(by) = early {
+            self.fail(entry, victims, format!("undone early, by {by}: it was not in force as planned"), String::new());
+        } else if let Err(error) = noted {
+            self.fail(entry, victims, format!("healed, but the ledger cannot be written: {error}"), String::new());
+        }
+    }
+
+    /// One attempt to undo.
+    async fn lift(&mut self, id: u32) -> Result<Told, String> {
+        let injection = self.injection(id)?;
+        let Undo { now, withheld } = undo_beside(&injection.undo, &self.beside(id));
+        let mut effective_ns = self.run_steps(&now).await?;
+        self.hand_over(id, withheld).await?;
+        let mut detail = undone(&now);
+        let mut expects = expect_beside(&injection.heals, &self.beside(id));
+        if let Some(node) = self.open.get(&id).and_then(|open| open.rejoin.clone()) {
+            let how = bounded(REJOIN_LIMIT, self.fabric.rejoin(&node)).await?;
+            effective_ns = self.now_ns();
+            detail.push(format!("{node} rejoined: {how}"));
+            expects.push(expect::Expect::Follows { node });
+        }
+        let verified = expect::check(&self.fabric, &expects).await?;
+        let detail = if detail.is_empty() { "nothing to undo".to_owned() } else { detail.join("; ") };
+        Ok(Told { detail, verified, effective_ns: Some(effective_ns) })
+    }
+
+    /// A start that has to wait becomes part of the undo of the fault that keeps the node frozen.
+    async fn hand_over(&mut self, id: u32, withheld: Vec<Step>) -> Result<(), String> {
+        for step in withheld {
+            let Step::Start { node } = &step else { continue };
+            let freeze = Step::Freeze { node: node.clone() };
+            let mut others = self.open.iter_mut().filter(|(other, _)| **other != id);
+            let Some((&holder, open)) = others.find(|(_, open)| open.injection.steps.contains(&freeze)) else {
+                continue;
+            };
+            if !open.injection.undo.contains(&step) {
+                open.injection.undo.push(step);
+                self.write_intent(holder).await.map_err(|error| format!("the ledger cannot be written: {error}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, entry: &Entry, victims: Vec<String>, problem: String, verified: String) {
+        self.failures.push(Failure { id: entry.id, problem: problem.clone() });
+        self.tell(entry, NemesisStage::Failed, victims, Told { detail: problem, verified, effective_ns: None });
+    }
+
+    fn tell(&self, entry: &Entry, stage: NemesisStage, victims: Vec<String>, told: Told) {
+        let event = NemesisEvent {
+            id: entry.id,
+            kind: entry.fault.kind().name().to_owned(),
+            stage,
+            target: entry.target.name().to_owned(),
+            victims,
+            detail: told.detail,
+            verified: told.verified,
+            effective_ns: told.effective_ns,
+        };
+        // Nobody listens any more when the run is being torn down; healing goes on all the same.
+        let _ = self.events.send(event);
+    }
+
+    fn now_ns(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+/// The part of an event that differs from stage to stage.
+#[derive(Default)]
+struct Told {
+    detail: String,
+    verified: String,
+    effective_ns: Option<u64>,
+}
+
+async fn bounded<T>(limit: Duration, action: impl Future<Output = Result<T, FabricError>>) -> Result<T, String> {
+    match timeout(limit, action).await {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no end after {} s", limit.as_secs())),
+    }
+}
+
+/// What was done, for people.
+fn undone(steps: &[Step]) -> Vec<String> {
+    let told = |step: &Step| match step {
+        Step::Uncut { pairs } => format!("{} directed pairs reconnected", pairs.len()),
+        Step::Thaw { node } => format!("{node} thawed"),
+        Step::Start { node } => format!("{node} started"),
+        Step::Cut { .. } | Step::Kill { .. } | Step::Freeze { .. } => format!("{step:?}"),
+    };
+    steps.iter().map(told).collect()
+}
+
+#[cfg(test)]
+mod tests;

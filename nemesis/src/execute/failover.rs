@@ -1,0 +1,121 @@
+//! A failover, which is more than steps: cut the primary off, kill it while it is cut off, reconnect, promote.
+//!
+//! One fault and not three timed ones, because the order is what it is about. Were the cut to heal a moment before the
+//! kill, the replicas would catch up, and the run would show that nothing was lost.
+
+use std::time::Duration;
+
+use schism_cluster::Step;
+use tokio::time::sleep;
+
+use super::{FAILOVER_LIMIT, InForce, Nemesis, Stop, bounded};
+use crate::{
+    Entry, FailoverPlan, Rejoin, Target,
+    expect::{self, Expect},
+    fabric::Fabric,
+    fault::{Injection, expect_beside, undo_beside},
+    grudge,
+    target::Role,
+};
+
+impl<F: Fabric> Nemesis<F> {
+    /// The moment it takes hold is when the old primary is gone, or, where it is left alive, when another is promoted.
+    pub(super) async fn fail_over(&mut self, entry: &Entry, plan: FailoverPlan, old: &str) -> Result<InForce, Stop> {
+        let mut told = Progress::default();
+        let result = self.replace_primary(entry.id, plan, old, &mut told).await;
+        if result.is_err() && told.gone_ns.is_some() {
+            self.bring_back(entry.id, old).await;
+        }
+        let effective_ns = result?;
+        Ok(InForce { detail: told.done.join("; "), verified: told.seen.join("; "), effective_ns })
+    }
+
+    async fn replace_primary(
+        &mut self,
+        id: u32,
+        plan: FailoverPlan,
+        old: &str,
+        told: &mut Progress,
+    ) -> Result<u64, Stop> {
+        let nodes = self.fabric.node_names().to_vec();
+        let victims = [old.to_owned()];
+        let cut =
+            (plan.cut_for_ms > 0).then(|| Injection::cut(grudge::isolate(&nodes, &victims, plan.clients), &nodes));
+        if let Some(cut) = &cut {
+            told.did(self.run_steps(&cut.steps).await?, &cut.detail);
+            self.refuse_late(id)?;
+            told.seen.push(self.see(id, &cut.bites).await?);
+            let while_cut = Duration::from_millis(plan.cut_for_ms);
+            self.unless_cancelled(sleep(while_cut)).await.ok_or(Stop::Cancelled)?;
+        }
+        if plan.kill {
+            let kill = Injection::kill(&victims);
+            let gone_ns = self.run_steps(&kill.steps).await?;
+            told.gone_ns = Some(gone_ns);
+            told.did(gone_ns, &kill.detail);
+            self.refuse_late(id)?;
+            told.seen.push(self.see(id, &kill.bites).await?);
+        }
+        if let Some(cut) = &cut {
+            let undo = undo_beside(&cut.undo, &self.beside(id)).now;
+            told.did(self.run_steps(&undo).await?, "reconnected");
+            told.seen.push(self.see(id, &cut.heals).await?);
+            self.forget_cut(id).await?;
+        }
+        let failover = bounded(FAILOVER_LIMIT, self.fabric.failover(&victims)).await;
+        let promoted_ns = self.now_ns();
+        let failover = failover.map_err(|problem| format!("no replica was promoted: {problem}"))?;
+        if plan.rejoin == Rejoin::Heal
+            && let Some(open) = self.open.get_mut(&id)
+        {
+            open.rejoin = Some(old.to_owned());
+        }
+        told.did(promoted_ns, &format!("{} promoted ({})", failover.new_primary, failover.detail));
+        told.seen.push(self.see(id, &[Expect::Primary { node: failover.new_primary }]).await?);
+        Ok(told.gone_ns.unwrap_or(promoted_ns))
+    }
+
+    async fn see(&self, id: u32, expects: &[Expect]) -> Result<String, String> {
+        expect::check(&self.fabric, &expect_beside(expects, &self.beside(id))).await
+    }
+
+    /// The cut is over long before the fault is; a partition that overlaps with the fault must not find its pairs
+    /// still claimed by it.
+    async fn forget_cut(&mut self, id: u32) -> Result<(), String> {
+        let Some(open) = self.open.get_mut(&id) else { return Ok(()) };
+        open.injection.steps.retain(|step| !matches!(step, Step::Cut { .. }));
+        open.injection.undo.clear();
+        open.injection.heals.clear();
+        self.write_intent(id).await.map_err(|error| format!("the ledger cannot be written: {error}"))
+    }
+
+    /// The old primary was killed and then something failed. If nobody was promoted it is the primary still and may
+    /// start again; otherwise, or half way, it would be a second one and has to rejoin.
+    async fn bring_back(&mut self, id: u32, old: &str) {
+        let claims = self.claims(&Target::Primary).await;
+        let replaced = claims.iter().any(|claim| claim.node != old && claim.role == Role::Primary);
+        let Some(open) = self.open.get_mut(&id) else { return };
+        if replaced || open.rejoin.is_some() {
+            open.rejoin = Some(old.to_owned());
+        } else {
+            let kill = Injection::kill(&[old.to_owned()]);
+            open.injection.undo.extend(kill.undo);
+            open.injection.heals.extend(kill.heals);
+        }
+    }
+}
+
+/// What was done when, and what was seen.
+#[derive(Default)]
+struct Progress {
+    done: Vec<String>,
+    seen: Vec<String>,
+    /// When the old primary was killed.
+    gone_ns: Option<u64>,
+}
+
+impl Progress {
+    fn did(&mut self, at_ns: u64, what: &str) {
+        self.done.push(format!("{what} at {}.{:03} s", at_ns / 1_000_000_000, at_ns / 1_000_000 % 1_000));
+    }
+}

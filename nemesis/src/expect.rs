@@ -1,0 +1,212 @@
+//! What must be seen from the victim's side, and looking whether it is. A fault that was ordered is not a fault that
+//! happened: a run with a cut that cuts nothing would be green for the wrong reason.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use schism_cluster::{ClaimedRole, NodeState, Probe};
+use tokio::{task::JoinSet, time::Instant};
+
+use crate::{fabric::Fabric, grudge::Pairs};
+
+/// How long a probe waits for an answer. Round trips on the bridge take microseconds; the rest is for a loaded machine.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(300);
+/// How many pairs across a cut are probed: enough for every direction of every shape of five nodes, and bounded for
+/// larger ones.
+const SILENT_MAX: usize = 12;
+/// How many pairs are probed that must answer.
+const REACHED_MAX: usize = 6;
+/// Between two looks at what is not yet as expected.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// Something to be seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Expect {
+    /// Nothing comes back from `to` when `from` calls.
+    Silent { from: String, to: String },
+    /// Something does.
+    Reached { from: String, to: String },
+    /// The node has no process.
+    Dead { node: String },
+    /// All its processes are stopped.
+    Frozen { node: String },
+    /// Its database does not answer.
+    Mute { node: String },
+    /// It has processes and they run.
+    Running { node: String },
+    /// Its database answers.
+    Answers { node: String },
+    /// Its database says that it is primary.
+    Primary { node: String },
+    /// Its database says that it follows.
+    Follows { node: String },
+}
+
+impl Expect {
+    /// How long it may take to come true after the action has returned.
+    fn patience(&self) -> Duration {
+        match self {
+            // A packet that gets through after the cut is one too many.
+            Self::Silent { .. } => Duration::ZERO,
+            Self::Dead { .. } | Self::Frozen { .. } | Self::Mute { .. } => Duration::from_secs(2),
+            Self::Reached { .. } => Duration::from_secs(5),
+            Self::Running { .. } | Self::Primary { .. } => Duration::from_secs(10),
+            // Crash recovery replays its log first; a rejoined node may have copied the whole database.
+            Self::Answers { .. } | Self::Follows { .. } => Duration::from_secs(30),
+        }
+    }
+
+    /// Looks. `Err` says what was seen instead.
+    async fn look<F: Fabric>(&self, fabric: &F) -> Result<(), String> {
+        match self {
+            Self::Silent { from, to } => match fabric.probe(from, to, PROBE_TIMEOUT).await {
+                Probe::Silent => Ok(()),
+                Probe::Reached => Err(format!("{from} still reaches {to}")),
+                Probe::Error(error) => Err(format!("no probe from {from} to {to}: {error}")),
+            },
+            Self::Reached { from, to } => match fabric.probe(from, to, PROBE_TIMEOUT).await {
+                Probe::Reached => Ok(()),
+                Probe::Silent => Err(format!("{from} does not reach {to}")),
+                Probe::Error(error) => Err(format!("no probe from {from} to {to}: {error}")),
+            },
+            Self::Dead { node } => state(fabric, node, |state| *state == NodeState::Dead),
+            Self::Frozen { node } => state(fabric, node, |state| *state == NodeState::Frozen),
+            Self::Running { node } => state(fabric, node, |state| matches!(state, NodeState::Running { .. })),
+            Self::Mute { node } => claim(fabric, node, |role| role == ClaimedRole::Unreachable).await,
+            Self::Answers { node } => claim(fabric, node, |role| role != ClaimedRole::Unreachable).await,
+            Self::Primary { node } => claim(fabric, node, |role| role == ClaimedRole::Primary).await,
+            Self::Follows { node } => claim(fabric, node, |role| role == ClaimedRole::Replica).await,
+        }
+    }
+}
+
+fn state<F: Fabric>(fabric: &F, node: &str, wanted: impl Fn(&NodeState) -> bool) -> Result<(), String> {
+    let state = fabric.node_state(node);
+    if wanted(&state) {
+        return Ok(());
+    }
+    Err(match state {
+        NodeState::Running { pids } => format!("{node} runs ({} processes)", pids.len()),
+        NodeState::Frozen => format!("{node} is frozen"),
+        NodeState::Dead => format!("{node} has no process"),
+    })
+}
+
+async fn claim<F: Fabric>(fabric: &F, node: &str, wanted: impl Fn(ClaimedRole) -> bool) -> Result<(), String> {
+    let role = fabric.claim(node).await.role;
+    if wanted(role) {
+        return Ok(());
+    }
+    Err(match role {
+        ClaimedRole::Primary => format!("{node} claims to be primary"),
+        ClaimedRole::Replica => format!("{node} claims to be a replica"),
+        ClaimedRole::Neither => format!("{node} answers, but is neither primary nor replica"),
+        ClaimedRole::Unreachable => format!("the database on {node} does not answer"),
+    })
+}
+
+/// Looks until everything is as expected or one expectation's patience is over. All of one round are looked at in
+/// parallel, so that a dozen silent probes take as long as one. `Ok` says what was seen.
+pub(crate) async fn check<F: Fabric>(fabric: &Arc<F>, expects: &[Expect]) -> Result<String, String> {
+    let begin = Instant::now();
+    let mut unmet: Vec<Expect> = expects.to_vec();
+    loop {
+        let asked = begin.elapsed();
+        let mut problems = Vec::new();
+        for (expect, problem) in look_at_all(fabric, unmet).await {
+            if asked >= expect.patience() {
+                return Err(problem);
+            }
+            problems.push(expect);
+        }
+        unmet = problems;
+        if unmet.is_empty() {
+            return Ok(Told(expects).to_string());
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// The unmet ones, in the given order, so that the same failure reads the same.
+async fn look_at_all<F: Fabric>(fabric: &Arc<F>, expects: Vec<Expect>) -> Vec<(Expect, String)> {
+    let mut looks = JoinSet::new();
+    for (order, expect) in expects.into_iter().enumerate() {
+        let fabric = Arc::clone(fabric);
+        looks.spawn(async move {
+            let seen = expect.look(&*fabric).await;
+            (order, expect, seen)
+        });
+    }
+    let mut unmet: Vec<_> = looks
+        .join_all()
+        .await
+        .into_iter()
+        .filter_map(|(order, expect, seen)| Some((order, expect, seen.err()?)))
+        .collect();
+    unmet.sort_by_key(|&(order, ..)| order);
+    unmet.into_iter().map(|(_, expect, problem)| (expect, problem)).collect()
+}
+
+/// Expectations that came true, in a sentence.
+struct Told<'a>(&'a [Expect]);
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        let silent =
+            self.calls(|expect| if let Expect::Silent { from, to } = expect { Some((from, to)) } else { None });
+        if !silent.is_empty() {
+            let ms = PROBE_TIMEOUT.as_millis();
+            parts.push(format!(
+                "no answer within {ms} ms to {} of {} probes: {}",
+                silent.len(),
+                silent.len(),
+                silent.join(" ")
+            ));
+        }
+        let reached =
+            self.calls(|expect| if let Expect::Reached { from, to } = expect { Some((from, to)) } else { None });
+        if !reached.is_empty() {
+            parts.push(format!("an answer to {} of {} probes: {}", reached.len(), reached.len(), reached.join(" ")));
+        }
+        for expect in self.0 {
+            parts.extend(match expect {
+                Expect::Silent { .. } | Expect::Reached { .. } => None,
+                Expect::Dead { node } => Some(format!("{node} has no process")),
+                Expect::Frozen { node } => Some(format!("{node} is frozen")),
+                Expect::Mute { node } => Some(format!("the database on {node} does not answer")),
+                Expect::Running { node } => Some(format!("{node} runs")),
+                Expect::Answers { node } => Some(format!("the database on {node} answers")),
+                Expect::Primary { node } => Some(format!("{node} claims to be primary")),
+                Expect::Follows { node } => Some(format!("{node} claims to be a replica")),
+            });
+        }
+        formatter.write_str(&parts.join("; "))
+    }
+}
+
+impl Told<'_> {
+    fn calls<'a>(&'a self, of: impl Fn(&'a Expect) -> Option<(&'a String, &'a String)>) -> Vec<String> {
+        self.0.iter().filter_map(of).map(|(from, to)| format!("{from}→{to}")).collect()
+    }
+}
+
+/// A bounded sample across a cut.
+pub(crate) fn silent_sample(pairs: &Pairs) -> Vec<Expect> {
+    sample(pairs, SILENT_MAX).map(|(from, to)| Expect::Silent { from, to }).collect()
+}
+
+/// A bounded sample of what must answer.
+pub(crate) fn reached_sample(pairs: &Pairs) -> Vec<Expect> {
+    sample(pairs, REACHED_MAX).map(|(from, to)| Expect::Reached { from, to }).collect()
+}
+
+/// Evenly spread over the sorted pairs, so that every caller, and with it every side, has its turn.
+fn sample(pairs: &Pairs, max: usize) -> impl Iterator<Item = (String, String)> {
+    let count = pairs.len().min(max);
+    (0..count).map(move |number| pairs[number * pairs.len() / count].clone())
+}
+
+/// Whether a conversation between the two is impossible.
+pub(crate) fn severed(cut: &Pairs, from: &str, to: &str) -> bool {
+    cut.iter().any(|(one, other)| (one == from && other == to) || (one == to && other == from))
+}
