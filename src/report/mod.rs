@@ -1,0 +1,260 @@
+//! One result, many views: `result.json`, `report.html`, `junit.xml`, plots, complete lists, and the terminal.
+//!
+//! [`write_all`] writes them all, after a run and again for `schism report DIR`. Every view is a function of the
+//! [`RunResult`] and the history; none computes a verdict.
+
+mod file;
+#[cfg(test)]
+mod fixture;
+mod html;
+mod json;
+mod junit;
+mod plots;
+mod terminal;
+mod words;
+
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use schism_checker::{
+    Check, Details, Finding, Validity,
+    history::{History, Mop, Op, Outcome as HistoryOutcome, Value},
+    linearizability::EvidenceOp,
+};
+
+use self::{
+    file::{remove_stale, write_atomically},
+    plots::{Figure, OpGrid, OpOutcome, OpSample, Timeline},
+};
+pub(crate) use self::{
+    json::{RESULT_FILE, read},
+    terminal::summary,
+};
+use crate::result::RunResult;
+
+/// Names of all plots, so that those which a new report lacks can be removed.
+const PLOT_NAMES: [&str; 6] = ["claims", "lost-writes", "latency", "latency-quantiles", "rate", "evidence"];
+/// Files of the database's nodes that `files` lists at most.
+const NODE_FILES_MAX: usize = 500;
+
+/// Writes every report into `dir`, each file whole or not at all, and fills `result.files` with what lies there.
+/// `result.json` comes first of the reports: what follows could be made anew from it.
+///
+/// # Errors
+/// When a file cannot be written.
+pub(crate) fn write_all(dir: &Path, result: &mut RunResult, history: &History) -> anyhow::Result<()> {
+    let timeline = Timeline::new(result, history.time_end_ns());
+    let grid = OpGrid::collect(timeline.end_ns(), history.ops().map(sample));
+    let figures = plots::plots(result, &timeline, &grid).context("could not draw the plots")?;
+    let evidence = evidence_figure(result, &figures, history).context("could not draw the evidence")?;
+    write_views(dir, result, &figures, evidence.as_ref())
+}
+
+fn write_views(
+    dir: &Path,
+    result: &mut RunResult,
+    figures: &[Figure],
+    evidence: Option<&Figure>,
+) -> anyhow::Result<()> {
+    let mut files = vec![("report".to_owned(), "report.html".to_owned())];
+    files.push(("result".to_owned(), RESULT_FILE.to_owned()));
+    files.push(("JUnit".to_owned(), "junit.xml".to_owned()));
+    files.extend(recorded_files(dir)?);
+    files.extend(json::write_lists(dir, result)?);
+    files.extend(write_plots(dir, figures, evidence)?);
+    keep_other_files(&mut files, &result.files);
+    result.files = files;
+
+    json::write(dir, result)?;
+    let page = html::page(result, figures, evidence);
+    write_atomically(&dir.join("report.html"), |out| Ok(out.write_all(page.as_bytes())?))?;
+    let xml = junit::junit(result)?;
+    write_atomically(&dir.join("junit.xml"), |out| Ok(out.write_all(xml.as_bytes())?))
+}
+
+/// Keeps what others listed and this module does not write itself.
+fn keep_other_files(files: &mut Vec<(String, String)>, listed: &[(String, String)]) {
+    let ours = |path: &str| ["plots/", "anomalies/", "nodes/"].iter().any(|folder| path.starts_with(folder));
+    for (name, path) in listed {
+        if !ours(path) && files.iter().all(|(_, known)| known != path) {
+            files.push((name.clone(), path.clone()));
+        }
+    }
+}
+
+fn write_plots(dir: &Path, figures: &[Figure], evidence: Option<&Figure>) -> anyhow::Result<Vec<(String, String)>> {
+    let path_of = |name: &str| format!("plots/{name}.svg");
+    let mut written: Vec<(String, String)> = Vec::new();
+    for figure in figures.iter().chain(evidence) {
+        let path = path_of(figure.name);
+        if written.iter().any(|(_, known)| *known == path) {
+            continue;
+        }
+        write_atomically(&dir.join(&path), |out| Ok(out.write_all(figure.svg.as_bytes())?))?;
+        written.push((format!("plot: {}", figure.title), path));
+    }
+    for path in PLOT_NAMES.map(path_of).iter().filter(|path| written.iter().all(|(_, known)| known != *path)) {
+        remove_stale(&dir.join(path))?;
+    }
+    Ok(written)
+}
+
+/// What the run itself left in the folder: plan, history, and each node's logs and configuration.
+fn recorded_files(dir: &Path) -> anyhow::Result<Vec<(String, String)>> {
+    let known = [("plan", "plan.toml"), ("history", "history.jsonl"), ("history as EDN", "history.edn")];
+    let mut files: Vec<(String, String)> = known
+        .into_iter()
+        .filter(|(_, path)| dir.join(path).is_file())
+        .map(|(name, path)| (name.to_owned(), path.to_owned()))
+        .collect();
+    let mut node_files = Vec::new();
+    for node in sorted_entries(&dir.join("nodes"))?.into_iter().filter(|path| path.is_dir()) {
+        node_files.extend(sorted_entries(&node)?.into_iter().filter(|path| path.is_file()));
+    }
+    node_files.truncate(NODE_FILES_MAX);
+    files.extend(node_files.iter().filter_map(|path| {
+        let relative = path.strip_prefix(dir).ok()?.to_str()?;
+        let name = relative.strip_prefix("nodes/")?.replacen('/', ": ", 1);
+        Some((name, relative.to_owned()))
+    }));
+    Ok(files)
+}
+
+/// A folder's entries by name; none if there is no such folder.
+fn sorted_entries(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.with_context(|| format!("could not list {}", folder.display()))?,
+    };
+    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<PathBuf>>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
+fn sample(op: Op<'_>) -> OpSample<'_> {
+    let outcome = match op.outcome {
+        HistoryOutcome::Ok => OpOutcome::Ok,
+        HistoryOutcome::Fail => OpOutcome::Fail,
+        HistoryOutcome::Info => OpOutcome::Info,
+    };
+    OpSample { invoke_ns: op.invoke_ns, complete_ns: op.complete_ns, f: op.f.name(), outcome, node: op.node }
+}
+
+/// The picture of the first finding, or of a run without findings the one that shows what the nodes did.
+fn evidence_figure(result: &RunResult, figures: &[Figure], history: &History) -> anyhow::Result<Option<Figure>> {
+    let plot =
+        |names: &[&str]| names.iter().find_map(|name| figures.iter().find(|figure| figure.name == *name)).cloned();
+    let Some((check, finding)) = words::evidence(result).next() else {
+        let shown: &[&str] = if result.valid == Validity::Invalid { &[] } else { &["claims", "rate"] };
+        return Ok(plot(shown));
+    };
+    match &check.details {
+        Details::SplitBrain(_) => Ok(plot(&["claims"])),
+        Details::Set(_) => Ok(plot(&["lost-writes", "claims"])),
+        Details::Linearizability(keys) => match keys.invalid_keys.first() {
+            Some(key) => plots::evidence(format!("Key {}: operations that no order explains", key.key), &key.ops),
+            None => Ok(None),
+        },
+        Details::ListAppend(_) if finding.kind.starts_with("lost") => Ok(plot(&["lost-writes"])),
+        Details::ListAppend(_) => transactions_figure(check, finding, history),
+        Details::Divergence(_) | Details::Recovery(_) | Details::Activity(_) => Ok(plot(&["claims"])),
+    }
+}
+
+/// The transactions that a finding names by their events, as bars.
+fn transactions_figure(check: &Check, finding: &Finding, history: &History) -> anyhow::Result<Option<Figure>> {
+    let named = |op: &Op<'_>| {
+        let index = |index: u64| finding.event_indexes.contains(&index);
+        index(op.invoke_index) || op.complete_index.is_some_and(index)
+    };
+    let ops: Vec<EvidenceOp> = history.ops().filter(named).map(|op| evidence_op(&op)).collect();
+    plots::evidence(format!("{}: {}", check.name, finding.kind), &ops)
+}
+
+fn evidence_op(op: &Op<'_>) -> EvidenceOp {
+    EvidenceOp {
+        process: op.process,
+        op: format!("{} {}", op.f.name(), in_words(op.value)).trim_end().to_owned(),
+        outcome: op.outcome.name().to_owned(),
+        node: op.node.map(str::to_owned),
+        invoke_ns: op.invoke_ns,
+        complete_ns: op.complete_ns,
+        invoke_index: op.invoke_index,
+        complete_index: op.complete_index,
+    }
+}
+
+/// A value as evidence shows it: `append 3 7 · r 3 [7]`.
+fn in_words(value: &Value) -> String {
+    let mop = |mop: &Mop| match mop {
+        Mop::Append { key, element } => format!("append {key} {element}"),
+        Mop::Read { key, list: None } => format!("r {key}"),
+        Mop::Read { key, list: Some(list) } => {
+            let elements: Vec<String> = list.iter().map(i64::to_string).collect();
+            format!("r {key} [{}]", elements.join(" "))
+        }
+    };
+    match value {
+        Value::Nil => String::new(),
+        Value::Txn(mops) => mops.iter().map(mop).collect::<Vec<_>>().join(" · "),
+        other => other.to_json().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use schism_checker::history;
+
+    use super::*;
+
+    /// The picture of the first finding where it needs no history.
+    pub(super) fn evidence_without_history(result: &RunResult, figures: &[Figure]) -> Option<Figure> {
+        evidence_figure(result, figures, &history::notation::history("set", "").unwrap()).unwrap()
+    }
+
+    #[test]
+    fn plots_stay_small_at_a_million_operations() {
+        let result = fixture::losses_and_split_brain(10_000);
+        for ops in [1_000_000, 5_000_000] {
+            let timeline = Timeline::new(&result, fixture::END_NS);
+            let started = Instant::now();
+            let grid = OpGrid::collect(timeline.end_ns(), fixture::samples(ops));
+            let collected = started.elapsed();
+            let figures = plots::plots(&result, &timeline, &grid).unwrap();
+            println!("{ops} ops: collected in {collected:?}, drawn in {:?}", started.elapsed() - collected);
+            for figure in &figures {
+                println!("  {}: {} KiB", figure.name, figure.svg.len() >> 10);
+                assert!(figure.svg.len() <= 3 << 20, "{} has {} bytes", figure.name, figure.svg.len());
+            }
+        }
+    }
+
+    /// Every cell of the grid in use by every outcome: what no real run does.
+    #[test]
+    fn plots_stay_small_at_the_worst_spread() {
+        let outcomes = [OpOutcome::Ok, OpOutcome::Fail, OpOutcome::Info];
+        let ops = (0..3_000_000u64).map(|number| {
+            let invoke_ns = (number * 7919) % fixture::END_NS;
+            let latency_ns = 10f64.powf(3.0 + 8.9 * ((number * 104_729) % 1_000_003) as f64 / 1_000_003.0) as u64;
+            OpSample {
+                invoke_ns,
+                complete_ns: Some(invoke_ns + latency_ns),
+                f: ["a", "b", "c", "d", "e"][number as usize % 5],
+                outcome: outcomes[number as usize % 3],
+                node: None,
+            }
+        });
+        let result = fixture::valid();
+        let timeline = Timeline::new(&result, fixture::END_NS);
+        let grid = OpGrid::collect(timeline.end_ns(), ops);
+        for figure in plots::plots(&result, &timeline, &grid).unwrap() {
+            assert!(figure.svg.len() <= 3 << 20, "{} has {} bytes", figure.name, figure.svg.len());
+        }
+    }
+}
