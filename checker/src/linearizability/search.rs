@@ -7,7 +7,7 @@
 //! which of the pending operations are linearized, and how many indeterminate ones were used: never a set over the
 //! whole history. A configuration met before led nowhere.
 //!
-//! Four rules make the search small. Each keeps at least one linearization if there is any.
+//! Six rules make the search small. Each keeps at least one linearization if there is any.
 //!
 //! 1. *A read that is possible is linearized at once.* It does not change the state, so in any linearization that
 //!    continues from here it can be moved to this point: it is pending already, and everything else stays in order.
@@ -19,6 +19,10 @@
 //!    compare-and-set. Otherwise the next operation is a write, which does not need it; leave it out.
 //! 4. *Where the operation that returns needs a value that no pending operation and no indeterminate one produces*, and
 //!    it is not there, nothing helps: operations invoked later come too late.
+//! 5. *A value that completed operations still have to observe is not left if nothing is left that produces it.*
+//! 6. *Before a write, every pending completed write goes whose value nobody left can observe.* In a linearization that
+//!    has it later, move it to just before this write, which hides it; where it stood, nobody observed it, so what came
+//!    next was a write and is possible without it.
 //!
 //! Not here: independent keys (`partition`), and near-linear algorithms for special cases such as unique writes (Gibbons
 //! & Korach 1997).
@@ -44,7 +48,8 @@ pub(crate) struct Allowance {
 pub(crate) enum Answer {
     /// A linearization: positions in `calls`.
     Linearizable(Vec<u32>),
-    /// There is none. No attempt came past the return of this call.
+    /// There is none. No attempt came past the return of this call; what it contradicts may come later, for the search
+    /// looks ahead (rule 5).
     NotLinearizable {
         /// Position in `calls`.
         stuck_at: u32,
@@ -85,6 +90,15 @@ struct Prepared {
     class_op: Vec<RegisterOp>,
     /// Position of the last event at which a value may be observed.
     last_observed: FxHashMap<ValueId, u32>,
+    /// By value: how many completed calls observe it, how many calls of any kind do, and how many produce it.
+    uses: Vec<Uses>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Uses {
+    must_observe: u32,
+    may_observe: u32,
+    produce: u32,
 }
 
 impl Prepared {
@@ -109,7 +123,16 @@ impl Prepared {
             producers: FxHashMap::default(),
             class_op: Vec::new(),
             last_observed: FxHashMap::default(),
+            uses: Vec::new(),
         };
+        for call in calls {
+            for value in [call.op.observes(), call.op.produces()].into_iter().flatten() {
+                if prepared.uses.len() <= value as usize {
+                    prepared.uses.resize(value as usize + 1, Uses::default());
+                }
+            }
+            count_uses(&mut prepared.uses, call, 1);
+        }
         for (at, call) in (0_u32..).zip(calls) {
             let class = *classes.entry(call.op).or_insert(prepared.class_op.len() as Class);
             if class as usize == prepared.class_op.len() {
@@ -144,6 +167,19 @@ impl Prepared {
         }
         prepared.events = events;
         prepared
+    }
+}
+
+/// Adds a call to the uses of its values, or with -1 takes it away.
+fn count_uses(uses: &mut [Uses], call: &Call, by: i32) {
+    if let Some(of) = call.op.observes().and_then(|value| uses.get_mut(value as usize)) {
+        of.may_observe = of.may_observe.wrapping_add_signed(by);
+        if call.ret != NEVER {
+            of.must_observe = of.must_observe.wrapping_add_signed(by);
+        }
+    }
+    if let Some(of) = call.op.produces().and_then(|value| uses.get_mut(value as usize)) {
+        of.produce = of.produce.wrapping_add_signed(by);
     }
 }
 
@@ -182,6 +218,8 @@ struct Search<'c, M, const W: usize> {
     /// By class: how many of its indeterminate calls were invoked so far.
     invoked: Vec<u32>,
     order: Vec<u32>,
+    /// Of the calls that are not linearized yet, whether invoked or not.
+    uses: Vec<Uses>,
     frames: Vec<Frame<W>>,
     memo: FxHashSet<Configuration<W>>,
     /// Each a sorted list of (class, how many of it were used).
@@ -206,6 +244,7 @@ where
             occupied: [0; W],
             invoked: vec![0; prepared.class_op.len()],
             order: Vec::with_capacity(calls.len()),
+            uses: prepared.uses.clone(),
             frames: Vec::new(),
             memo: FxHashSet::default(),
             used_sets: vec![Box::default()],
@@ -266,7 +305,7 @@ where
                     self.occupied[word] |= mask;
                     if call.op == RegisterOp::Read(self.now.state) {
                         self.now.linearized[word] |= mask;
-                        self.order.push(at);
+                        self.place(at);
                     }
                 }
             } else {
@@ -300,15 +339,39 @@ where
             }
         }
         self.now = frame.configuration;
-        self.order.truncate(frame.order_len as usize);
+        for at in self.order.drain(frame.order_len as usize..) {
+            count_uses(&mut self.uses, &self.calls[at as usize], 1);
+        }
+    }
+
+    /// Puts a call at the end of the order.
+    fn place(&mut self, at: u32) {
+        self.order.push(at);
+        count_uses(&mut self.uses, &self.calls[at as usize], -1);
+    }
+
+    /// Pending calls that are not linearized, by slot: those of one word.
+    fn open(&self, word: usize) -> u64 {
+        self.occupied[word] & !self.now.linearized[word]
+    }
+
+    /// Rule 5: whether `op` leaves a value that is still needed and never comes back.
+    fn strands(&self, op: RegisterOp) -> bool {
+        let state = self.now.state;
+        let Some(of) = self.uses.get(state as usize) else { return false };
+        let observes = u32::from(op.observes() == Some(state));
+        op.produces().is_some_and(|value| value != state) && of.must_observe > observes && of.produce == 0
     }
 
     /// Linearizes a pending call, and every read that it makes possible.
     fn linearize(&mut self, at: u32) {
         self.steps += 1;
         let call = &self.calls[at as usize];
-        self.order.push(at);
         let indeterminate = call.ret == NEVER;
+        if matches!(call.op, RegisterOp::Write(_)) {
+            self.linearize_hidden_writes(at);
+        }
+        self.place(at);
         if indeterminate {
             self.now.used = self.use_one(self.prepared.class[at as usize]);
         } else {
@@ -320,17 +383,36 @@ where
         }
         let before = self.order.len();
         for word in 0..W {
-            let mut rest = self.occupied[word] & !self.now.linearized[word];
+            let mut rest = self.open(word);
             while rest != 0 {
                 let slot = word * 64 + rest.trailing_zeros() as usize;
                 rest &= rest - 1;
                 if self.calls[self.occupant[slot] as usize].op == RegisterOp::Read(self.now.state) {
                     self.now.linearized[word] |= 1 << (slot % 64);
-                    self.order.push(self.occupant[slot]);
+                    self.place(self.occupant[slot]);
                 }
             }
         }
         self.now.unobserved = indeterminate && self.order.len() == before;
+    }
+
+    /// Rule 6, before the write `except`.
+    fn linearize_hidden_writes(&mut self, except: u32) {
+        for word in 0..W {
+            let mut rest = self.open(word);
+            while rest != 0 {
+                let slot = word * 64 + rest.trailing_zeros() as usize;
+                rest &= rest - 1;
+                let at = self.occupant[slot];
+                if let RegisterOp::Write(value) = self.calls[at as usize].op
+                    && at != except
+                    && self.uses.get(value as usize).is_some_and(|uses| uses.may_observe == 0)
+                {
+                    self.now.linearized[word] |= 1 << (slot % 64);
+                    self.place(at);
+                }
+            }
+        }
     }
 
     /// The used set with one more of `class`. Classes whose value can be observed no more are left out: whether they
@@ -360,7 +442,7 @@ where
     fn candidate(&mut self, next: usize) -> Option<u32> {
         let blocked = self.prepared.events[self.now.position as usize] / 2;
         let op = self.calls[blocked as usize].op;
-        let possible = self.model.step(self.now.state, op).is_some() && self.may_follow(op);
+        let possible = self.model.step(self.now.state, op).is_some() && self.may_follow(op) && !self.strands(op);
         if next == 0 && possible {
             // Nearly always right, and found without a look at the others.
             return Some(blocked);
@@ -382,7 +464,7 @@ where
         let mut observable: Vec<ValueId> = Vec::new();
         let mut seen: Vec<Class> = Vec::new();
         for word in 0..W {
-            let mut rest = self.occupied[word] & !self.now.linearized[word];
+            let mut rest = self.open(word);
             while rest != 0 {
                 let at = self.occupant[word * 64 + rest.trailing_zeros() as usize];
                 rest &= rest - 1;
@@ -438,6 +520,7 @@ where
             let call = &self.calls[*at as usize];
             match self.model.step(self.now.state, call.op) {
                 None => false,
+                Some(_) if self.strands(call.op) => false,
                 // One that changes nothing is not observed.
                 Some(state) if call.ret == NEVER => state != self.now.state && self.may_follow(call.op),
                 Some(_) => self.may_follow(call.op),

@@ -4,7 +4,8 @@
 //! not linearizable, and the whole is. So a call is only taken out where that keeps every linearization of the rest
 //! possible:
 //!
-//! - *What comes after* the return at which the search was stuck: linearizability is closed under prefixes.
+//! - *What comes after* some moment: linearizability is closed under prefixes. (What was pending at that moment may have
+//!   happened or not.)
 //! - *What comes before* some moment, if in exchange the register may begin with any value, and what was pending at
 //!   that moment may have happened or not. (So if the window alone is impossible, the whole is.)
 //! - *A read*: it changes nothing.
@@ -12,7 +13,8 @@
 //!   before it was invoked. Taken out of an order, what follows up to the next change is gone too, and the next change
 //!   is a write.
 //!
-//! Each step is tried on the search. The order of steps is fixed and their cost bounded, so the evidence is the same on
+//! Taken together: if what is kept were linearizable, so would be what is kept within the window, in exchange for any
+//! first value; so what is kept is impossible by itself, as it stands. Each step is tried on the search. The order of steps is fixed and their cost bounded, so the evidence is the same on
 //! every machine; past the budget it is only larger.
 
 use rustc_hash::FxHashSet;
@@ -33,7 +35,7 @@ const MEMO_ENTRIES_MAX: usize = 200_000;
 pub(crate) struct Evidence {
     /// As they are in the part.
     pub(crate) calls: Vec<Call>,
-    /// The call at whose return no attempt got further.
+    /// The call whose return makes it impossible: up to there all could still be explained.
     pub(crate) stuck: Call,
     /// Impossible whatever the register held when it began, rather than from nil.
     pub(crate) is_window: bool,
@@ -41,32 +43,66 @@ pub(crate) struct Evidence {
 
 /// Shrinks the evidence against a part that the search found not linearizable.
 pub(crate) fn shrink(part: &Part, stuck_at: u32) -> Evidence {
-    let stuck = part.calls[stuck_at as usize];
-    let before: Vec<Call> = part.calls.iter().filter(|call| call.invoke < stuck.ret).copied().collect();
-    let mut shrinker = Shrinker { steps: 0, window_start: 0 };
+    let calls = &part.calls;
+    let around = stuck_at as usize;
+    let nearest = calls[around];
     // A value out of nowhere needs no other evidence.
-    if let Some(value) = stuck.op.observes()
+    if let Some(value) = nearest.op.observes()
         && value != 0
-        && !before.iter().any(|call| call.op.produces() == Some(value) && call.invoke != stuck.invoke)
+        && nearest.ret != NEVER
+        && !calls.iter().any(|call| {
+            call.op.produces() == Some(value) && call.invoke < nearest.ret && call.invoke != nearest.invoke
+        })
     {
-        return Evidence { calls: vec![stuck], stuck, is_window: false };
+        return Evidence { calls: vec![nearest], stuck: nearest, is_window: false };
     }
-    let mut kept = before;
-    let mut stuck = stuck;
-    // The shortest window of a power of two that is impossible.
+    // Where the search got stuck is near the contradiction, but as it looks ahead, not always after it. Ever larger
+    // windows around it; the largest is the whole part, of which we know that it is impossible.
+    let mut shrinker = Shrinker { steps: 0, start: 0, end: NEVER };
+    let mut kept = calls.clone();
+    let mut size = 8;
+    while size < calls.len() && shrinker.steps < STEPS_MAX / 2 {
+        shrinker.start = around.checked_sub(size).map_or(0, |first| calls[first].invoke);
+        shrinker.end = calls.get(around + size).map_or(NEVER, |last| last.invoke);
+        let window = shrinker.cut(calls);
+        if shrinker.impossible(&window) {
+            kept = window;
+            break;
+        }
+        (shrinker.start, shrinker.end) = (0, NEVER);
+        size *= 2;
+    }
+    // The earliest return by which it is impossible: whose operation is to blame. Prefixes of it are possible.
+    let mut ends: Vec<u32> =
+        kept.iter().map(|call| call.ret).filter(|ret| *ret < shrinker.end && *ret >= shrinker.start).collect();
+    ends.sort_unstable();
+    let (mut low, mut high) = (0, ends.len().saturating_sub(1));
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let whole = std::mem::replace(&mut shrinker.end, ends[middle].saturating_add(1));
+        if shrinker.impossible(&shrinker.cut(&kept)) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+        shrinker.end = whole;
+    }
+    let blamed = ends.get(high).copied();
+    if let Some(end) = blamed {
+        shrinker.end = end.saturating_add(1);
+        kept = shrinker.cut(&kept);
+    }
+    let stuck = kept.iter().find(|call| Some(call.ret) == blamed).copied().unwrap_or(nearest);
+    // The latest beginning.
     let mut size = 4;
     while size < kept.len() {
-        let start = kept[kept.len() - size].invoke;
-        let window: Vec<Call> = kept.iter().filter(|call| call.ret > start).copied().collect();
-        shrinker.window_start = start;
-        if let Some(new_stuck) = shrinker.impossible(&window) {
-            (kept, stuck) = (window, new_stuck);
+        let whole = std::mem::replace(&mut shrinker.start, kept[kept.len() - size].invoke);
+        let window = shrinker.cut(&kept);
+        if shrinker.start > whole && shrinker.impossible(&window) {
+            kept = window;
             break;
         }
-        shrinker.window_start = 0;
-        if shrinker.steps > STEPS_MAX / 2 {
-            break;
-        }
+        shrinker.start = whole;
         size *= 2;
     }
     // Ever smaller runs of calls.
@@ -75,20 +111,18 @@ pub(crate) fn shrink(part: &Part, stuck_at: u32) -> Evidence {
         let mut at = 0;
         while at < kept.len() && shrinker.steps < STEPS_MAX {
             let smaller = without(&kept, at..(at + run).min(kept.len()), stuck);
-            if smaller.len() < kept.len()
-                && let Some(new_stuck) = shrinker.impossible(&smaller)
-            {
-                (kept, stuck) = (smaller, new_stuck);
+            if smaller.len() < kept.len() && shrinker.impossible(&smaller) {
+                kept = smaller;
             } else {
                 at += run;
             }
         }
-        if run == 1 {
+        if run == 1 || shrinker.steps >= STEPS_MAX {
             break;
         }
         run = run.div_ceil(2);
     }
-    Evidence { calls: kept, stuck, is_window: shrinker.window_start > 0 }
+    Evidence { calls: kept, stuck, is_window: shrinker.start > 0 }
 }
 
 /// The calls without those of the range that may be taken out.
@@ -119,43 +153,44 @@ fn without(kept: &[Call], range: std::ops::Range<usize>, stuck: Call) -> Vec<Cal
 
 struct Shrinker {
     steps: u64,
-    /// Event index at which the window begins; 0: it is the whole history.
-    window_start: u32,
+    /// Event index at which the window begins; 0: with the history.
+    start: u32,
+    /// Event index before which it ends; [`NEVER`]: with the history.
+    end: u32,
 }
 
 impl Shrinker {
-    /// Whether the calls are impossible, and where the search is stuck.
-    fn impossible(&mut self, calls: &[Call]) -> Option<Call> {
+    /// The calls that the window touches.
+    fn cut(&self, calls: &[Call]) -> Vec<Call> {
+        calls.iter().filter(|call| call.invoke < self.end && call.ret > self.start).copied().collect()
+    }
+
+    /// Whether the calls are impossible within the window.
+    fn impossible(&mut self, calls: &[Call]) -> bool {
         let mut relaxed = Vec::with_capacity(calls.len());
-        let mut initials: Vec<ValueId> = vec![0];
         for call in calls {
-            if call.invoke >= self.window_start {
+            if call.invoke >= self.start && call.ret < self.end {
                 relaxed.push(*call);
             } else if !matches!(call.op, RegisterOp::Read(_)) {
                 relaxed.push(Call { ret: NEVER, ..*call });
             }
         }
-        if self.window_start > 0 {
+        let mut initials: Vec<ValueId> = vec![0];
+        if self.start > 0 {
             initials.extend(relaxed.iter().filter_map(|call| call.op.observes()));
             initials.sort_unstable();
             initials.dedup();
             // And a value that nobody knows.
             initials.push(ValueId::MAX);
         }
-        let mut stuck: Option<Call> = None;
-        for initial in initials {
+        initials.into_iter().all(|initial| {
             let allowance = Allowance {
                 steps: ATTEMPT_STEPS_MAX.min(STEPS_MAX.saturating_sub(self.steps)),
                 memo_entries: MEMO_ENTRIES_MAX,
             };
             let (answer, steps) = search(&CasRegister, initial, &relaxed, allowance);
             self.steps += steps + relaxed.len() as u64;
-            let Answer::NotLinearizable { stuck_at } = answer else { return None };
-            let at = relaxed[stuck_at as usize];
-            if stuck.is_none_or(|before| at.ret > before.ret) {
-                stuck = Some(at);
-            }
-        }
-        stuck
+            matches!(answer, Answer::NotLinearizable { .. })
+        })
     }
 }
