@@ -81,13 +81,28 @@ fn set_undecided() {
     for (text, reason) in [
         ("0: add 1", "no read ended ok"),
         ("0> add 1; 0?; 1: read [1] final", "no add was acknowledged"),
-        ("0: add 1; 1: read [1]; 0: add 2", "nothing can be said of 1 acknowledged element: no read that counts was invoked after"),
-        ("claim n1 primary; claim n2 replica; 0: add 1 @n1; 1: read [] final @n2", "n1 claims to be primary and has no final read"),
-        ("nodes=n1,n2; claim n1 neither; 0: add 1 @n1; 1: read [] final @n1", "no node claims to be primary, and n2 has no final read"),
+        (
+            "0: add 1; 1: read [1]; 0: add 2",
+            "nothing can be said of 1 acknowledged element: no read that counts was invoked after",
+        ),
+        (
+            "claim n1 primary; claim n2 replica; 0: add 1 @n1; 1: read [] final @n2",
+            "n1 claims to be primary and has no final read",
+        ),
+        (
+            "nodes=n1,n2; claim n1 neither; 0: add 1 @n1; 1: read [] final @n1",
+            "no node claims to be primary, and n2 has no final read",
+        ),
         // A stale replica's read, no final ones.
-        ("claim n1 primary; claim n2 replica; 0: add 1 @n1; 1: read [] @n2", "nothing can be said of 1 acknowledged element: no read that counts was invoked after"),
+        (
+            "claim n1 primary; claim n2 replica; 0: add 1 @n1; 1: read [] @n2",
+            "nothing can be said of 1 acknowledged element: no read that counts was invoked after",
+        ),
         // Either read may have been the first.
-        ("0: add 1; 1> read; 2> read; 2+ [1]; 1+ []", "nothing can be said of 1 acknowledged element: no read that counts was invoked after"),
+        (
+            "0: add 1; 1> read; 2> read; 2+ [1]; 1+ []",
+            "nothing can be said of 1 acknowledged element: no read that counts was invoked after",
+        ),
     ] {
         let (check, result) = set_of(text);
         assert_eq!((check.valid, check.reason.as_deref()), (Validity::Unknown, Some(reason)), "{text}");
@@ -130,15 +145,19 @@ fn set_figures() {
 fn naive_set(history: &History) -> (Vec<i64>, Vec<i64>, Vec<i64>, u64, u64) {
     let reads: Vec<_> = history.ops().filter(|op| *op.f == F::Read && op.outcome == Outcome::Ok).collect();
     let holds = |at: usize, element: i64| reads[at].value.as_ints().unwrap().contains(&element);
-    let mut elements: Vec<i64> = history.ops().filter(|op| *op.f == F::Add).filter_map(|op| op.value.as_int()).collect();
+    let mut elements: Vec<i64> =
+        history.ops().filter(|op| *op.f == F::Add).filter_map(|op| op.value.as_int()).collect();
     elements.sort_unstable();
     let (mut lost, mut vanished, mut unexpected, mut stable, mut stale) = (vec![], vec![], vec![], 0, 0);
     let finals: Vec<usize> = (0..reads.len())
         .filter(|at| reads[*at].is_final)
-        .filter(|at| !(0..reads.len()).any(|other| {
-            reads[other].is_final && reads[other].node == reads[*at].node
-                && reads[other].complete_index > reads[*at].complete_index
-        }))
+        .filter(|at| {
+            !(0..reads.len()).any(|other| {
+                reads[other].is_final
+                    && reads[other].node == reads[*at].node
+                    && reads[other].complete_index > reads[*at].complete_index
+            })
+        })
         .collect();
     for element in elements {
         let add = history.ops().find(|op| *op.f == F::Add && op.value.as_int() == Some(element)).unwrap();
@@ -151,7 +170,10 @@ fn naive_set(history: &History) -> (Vec<i64>, Vec<i64>, Vec<i64>, u64, u64) {
         let Some(known) = [ok, first_read].into_iter().flatten().min() else { continue };
         let lacking: Vec<usize> =
             (0..reads.len()).filter(|at| !holds(*at, element) && reads[*at].invoke_index > known).collect();
-        if lacking.iter().any(|absent| holding.iter().any(|held| reads[*held].complete_index > reads[*absent].complete_index)) {
+        if lacking
+            .iter()
+            .any(|absent| holding.iter().any(|held| reads[*held].complete_index > reads[*absent].complete_index))
+        {
             stale += 1;
         }
         if add.outcome == Outcome::Fail {
@@ -205,7 +227,8 @@ fn set_text() -> impl Strategy<Value = String> {
             }
         }
         for node in 0..finals {
-            text += &format!("9: read {} final @n{node}\n", some(next, 0b1011_1101_1110_0111_u16.rotate_left(node.into())));
+            text +=
+                &format!("9: read {} final @n{node}\n", some(next, 0b1011_1101_1110_0111_u16.rotate_left(node.into())));
         }
         text
     })
@@ -319,7 +342,10 @@ fn divergence_tables() {
         "claim n1 primary; 0: add 1 @n1; 0: add 2 @n1; 1: read [1 2] final @n1; 1: read [1] final @n2",
     );
     assert_eq!(check.valid, Validity::Invalid);
-    assert_eq!(result.differences[0].values, [(2.into(), vec!["n1".to_owned()]), (serde_json::Value::Null, vec!["n2".to_owned()])]);
+    assert_eq!(
+        result.differences[0].values,
+        [(2.into(), vec!["n1".to_owned()]), (serde_json::Value::Null, vec!["n2".to_owned()])]
+    );
     assert_eq!(result.differences[0].written_by[0].1, "process 0: add 2, acknowledged by n1 at 0.005 s");
     assert_eq!((&*result.nodes[0].role, result.nodes[0].size, &*result.nodes[1].role), ("primary", 2, "unknown"));
 
@@ -333,7 +359,10 @@ fn divergence_tables() {
         "0: w 1 5 @n1; 0: w 2 6 @n1; 1: r 1 5 final @n1; 1: r 2 6 final @n1; 1: r 1 5 final @n2; 1: r 2 nil final @n2",
     );
     assert_eq!((check.valid, result.differences.len(), result.differences[0].key), (Validity::Invalid, 1, Some(2)));
-    assert_eq!(check.findings[0].sentence, "Key 2: 6 on n1; null on n2 (process 0: write 6, acknowledged by n1 at 0.004 s).");
+    assert_eq!(
+        check.findings[0].sentence,
+        "Key 2: 6 on n1; null on n2 (process 0: write 6, acknowledged by n1 at 0.004 s)."
+    );
 
     let (check, result) = divergence_of(
         "list-append",
@@ -373,7 +402,11 @@ fn list_append_tables() {
         ("duplicate-elements", duplicate, "", "read-uncommitted"),
     ] {
         let (check, result) = list_append_of(forbid, text);
-        assert_eq!((check.valid, &result.refuting[..]), (Validity::Invalid, &[kind.to_owned()][..]), "{kind}: {check:?}");
+        assert_eq!(
+            (check.valid, &result.refuting[..]),
+            (Validity::Invalid, &[kind.to_owned()][..]),
+            "{kind}: {check:?}"
+        );
         assert_eq!(list_append_of("strict-serializable", text).0.valid, Validity::Invalid, "{kind}");
         if !allow.is_empty() {
             let (check, result) = list_append_of(allow, text);
@@ -406,16 +439,40 @@ fn linearizability_tables() {
     for (text, valid, words) in [
         ("0: w 1 5; 1: r 1 5; 0: cas 1 5 6; 1: r 1 6", Validity::Valid, ""),
         ("0> w 1 5; 1: r 1 nil; 1: r 1 5; 0+", Validity::Valid, ""),
-        ("0: w 1 7; 0: w 1 9; 3: r 1 7 @n2", Validity::Invalid, "process 3 read 7 on n2 at 0.006 s, but 9 had been written and acknowledged by process 0 at 0.004 s, before that read began, and nothing wrote 7 after"),
-        ("0: r 1 3", Validity::Invalid, "process 0 read 3 at 0.002 s, but nothing had written 3 before that read ended"),
-        ("0: w 1 5; 1: r 1 nil", Validity::Invalid, "process 1 read nil at 0.004 s, but 5 had been written and acknowledged by process 0 at 0.002 s, before that read began, and nothing wrote nil after"),
-        ("0: w 1 5; 1: cas 1 4 6", Validity::Invalid, "process 1 changed 4 to 6 at 0.004 s, but nothing had written 4 before that change ended"),
+        (
+            "0: w 1 7; 0: w 1 9; 3: r 1 7 @n2",
+            Validity::Invalid,
+            "process 3 read 7 on n2 at 0.006 s, but 9 had been written and acknowledged by process 0 at 0.004 s, before that read began, and nothing wrote 7 after",
+        ),
+        (
+            "0: r 1 3",
+            Validity::Invalid,
+            "process 0 read 3 at 0.002 s, but nothing had written 3 before that read ended",
+        ),
+        (
+            "0: w 1 5; 1: r 1 nil",
+            Validity::Invalid,
+            "process 1 read nil at 0.004 s, but 5 had been written and acknowledged by process 0 at 0.002 s, before that read began, and nothing wrote nil after",
+        ),
+        (
+            "0: w 1 5; 1: cas 1 4 6",
+            Validity::Invalid,
+            "process 1 changed 4 to 6 at 0.004 s, but nothing had written 4 before that change ended",
+        ),
         // Once indeterminate, a write may still happen much later, but only once.
         ("0> w 1 5; 0?; 1: w 1 6; 1: r 1 6; 1: r 1 5", Validity::Valid, ""),
         ("0> w 1 5; 0?; 1: w 1 6; 1: r 1 5; 1: w 1 7; 1: r 1 5", Validity::Invalid, "process 1 read 5"),
         // A replica's final read is divergence's business.
-        ("claim n1 primary; claim n2 replica; 0: w 1 5 @n1; 1: r 1 5 final @n1; 1: r 1 nil final @n2", Validity::Valid, ""),
-        ("claim n1 primary; claim n2 replica; 0: w 1 5 @n1; 1: r 1 nil final @n1; 1: r 1 5 final @n2", Validity::Invalid, "process 1 read nil"),
+        (
+            "claim n1 primary; claim n2 replica; 0: w 1 5 @n1; 1: r 1 5 final @n1; 1: r 1 nil final @n2",
+            Validity::Valid,
+            "",
+        ),
+        (
+            "claim n1 primary; claim n2 replica; 0: w 1 5 @n1; 1: r 1 nil final @n1; 1: r 1 5 final @n2",
+            Validity::Invalid,
+            "process 1 read nil",
+        ),
         ("0> w 1 5; 0?", Validity::Unknown, ""),
     ] {
         let check = linearizability::check(&history("register", text), &Budget::default());
@@ -438,7 +495,7 @@ fn rto_counts_no_acknowledgement_of_the_victim() {
          1> add 2 t=20; 1+ @n1 t=30
          fault 3 partition injected n1 t=100
          0> add 3 t=110; 0+ @n1 t=120
-         1> add 4 t=115; 1? !timeout t=200
+         1> add 4 t=125; 1? !timeout t=200
          3> add 5 t=210; 3+ @n2 t=250
          0> add 6 t=300; 0? !timeout t=400
          fault 3 partition healed t=500

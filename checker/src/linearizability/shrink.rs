@@ -50,9 +50,9 @@ pub(crate) fn shrink(part: &Part, stuck_at: u32) -> Evidence {
     if let Some(value) = nearest.op.observes()
         && value != 0
         && nearest.ret != NEVER
-        && !calls.iter().any(|call| {
-            call.op.produces() == Some(value) && call.invoke < nearest.ret && call.invoke != nearest.invoke
-        })
+        && !calls
+            .iter()
+            .any(|call| call.op.produces() == Some(value) && call.invoke < nearest.ret && call.invoke != nearest.invoke)
     {
         return Evidence { calls: vec![nearest], stuck: nearest, is_window: false };
     }

@@ -7,10 +7,8 @@ use schism_checker::history::{Event, EventType, F, Header, History, HistoryBuild
 
 /// The folder of conformance histories, or `None`, said loudly.
 pub fn conformance(what: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("SCHISM_CONFORMANCE").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/conformance"),
-        PathBuf::from,
-    );
+    let root = std::env::var_os("SCHISM_CONFORMANCE")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/conformance"), PathBuf::from);
     let path = root.join(what);
     if path.exists() {
         return Some(path);
