@@ -21,7 +21,7 @@ use std::{
 
 use anyhow::Context as _;
 use schism_checker::{
-    Check, Details, Finding, Validity,
+    Check, Details, Finding,
     history::{History, Mop, Op, Outcome as HistoryOutcome, Value},
     linearizability::EvidenceOp,
 };
@@ -50,16 +50,11 @@ pub(crate) fn write_all(dir: &Path, result: &mut RunResult, history: &History) -
     let timeline = Timeline::new(result, history.time_end_ns());
     let grid = OpGrid::collect(timeline.end_ns(), history.ops().map(sample));
     let figures = plots::plots(result, &timeline, &grid).context("could not draw the plots")?;
-    let evidence = evidence_figure(result, &figures, history).context("could not draw the evidence")?;
-    write_views(dir, result, &figures, evidence.as_ref())
+    let evidence = evidence_figures(result, &figures, history).context("could not draw the evidence")?;
+    write_views(dir, result, &figures, &evidence)
 }
 
-fn write_views(
-    dir: &Path,
-    result: &mut RunResult,
-    figures: &[Figure],
-    evidence: Option<&Figure>,
-) -> anyhow::Result<()> {
+fn write_views(dir: &Path, result: &mut RunResult, figures: &[Figure], evidence: &[Figure]) -> anyhow::Result<()> {
     let mut files = vec![("report".to_owned(), "report.html".to_owned())];
     files.push(("result".to_owned(), RESULT_FILE.to_owned()));
     files.push(("JUnit".to_owned(), "junit.xml".to_owned()));
@@ -86,7 +81,7 @@ fn keep_other_files(files: &mut Vec<(String, String)>, listed: &[(String, String
     }
 }
 
-fn write_plots(dir: &Path, figures: &[Figure], evidence: Option<&Figure>) -> anyhow::Result<Vec<(String, String)>> {
+fn write_plots(dir: &Path, figures: &[Figure], evidence: &[Figure]) -> anyhow::Result<Vec<(String, String)>> {
     let path_of = |name: &str| format!("plots/{name}.svg");
     let mut written: Vec<(String, String)> = Vec::new();
     for figure in figures.iter().chain(evidence) {
@@ -144,25 +139,29 @@ fn sample(op: Op<'_>) -> OpSample<'_> {
     OpSample { invoke_ns: op.invoke_ns, complete_ns: op.complete_ns, f: op.f.name(), outcome, node: op.node }
 }
 
-/// The picture of the first finding, or of a run without findings the one that shows what the nodes did.
-fn evidence_figure(result: &RunResult, figures: &[Figure], history: &History) -> anyhow::Result<Option<Figure>> {
-    let plot =
-        |names: &[&str]| names.iter().find_map(|name| figures.iter().find(|figure| figure.name == *name)).cloned();
-    let Some((check, finding)) = words::evidence(result).next() else {
-        let shown: &[&str] = if result.valid == Validity::Invalid { &[] } else { &["claims", "rate"] };
-        return Ok(plot(shown));
+/// Pictures of the first finding, or of a run without findings the one that shows what the nodes did.
+fn evidence_figures(result: &RunResult, figures: &[Figure], history: &History) -> anyhow::Result<Vec<Figure>> {
+    let first_of = |names: &[&str]| {
+        let found = names.iter().find_map(|name| figures.iter().find(|figure| figure.name == *name));
+        found.cloned().into_iter().collect::<Vec<Figure>>()
     };
-    match &check.details {
-        Details::SplitBrain(_) => Ok(plot(&["claims"])),
-        Details::Set(_) => Ok(plot(&["lost-writes", "claims"])),
+    let Some((check, finding)) = words::evidence(result).next() else {
+        return Ok(first_of(&["claims", "rate"]));
+    };
+    let operations = match &check.details {
+        Details::Set(_) => return Ok(first_of(&["lost-writes", "claims"])),
+        Details::ListAppend(_) if finding.kind.starts_with("lost") => {
+            return Ok(first_of(&["lost-writes", "claims"]));
+        }
+        Details::ListAppend(_) => transactions_figure(check, finding, history)?,
         Details::Linearizability(keys) => match keys.invalid_keys.first() {
-            Some(key) => plots::evidence(format!("Key {}: operations that no order explains", key.key), &key.ops),
-            None => Ok(None),
+            Some(key) => plots::evidence(format!("Key {}: operations that no order explains", key.key), &key.ops)?,
+            None => None,
         },
-        Details::ListAppend(_) if finding.kind.starts_with("lost") => Ok(plot(&["lost-writes"])),
-        Details::ListAppend(_) => transactions_figure(check, finding, history),
-        Details::Divergence(_) | Details::Recovery(_) | Details::Activity(_) => Ok(plot(&["claims"])),
-    }
+        _ => None,
+    };
+    // Who led is what one asks next.
+    Ok(operations.into_iter().chain(first_of(&["claims"])).collect())
 }
 
 /// The transactions that a finding names by their events, as bars.
@@ -209,13 +208,86 @@ fn in_words(value: &Value) -> String {
 mod tests {
     use std::time::Instant;
 
-    use schism_checker::history;
+    use schism_checker::history::notation;
 
     use super::*;
 
     /// The picture of the first finding where it needs no history.
-    pub(super) fn evidence_without_history(result: &RunResult, figures: &[Figure]) -> Option<Figure> {
-        evidence_figure(result, figures, &history::notation::history("set", "").unwrap()).unwrap()
+    pub(super) fn evidence_without_history(result: &RunResult, figures: &[Figure]) -> Vec<Figure> {
+        evidence_figures(result, figures, &notation::history("set", "").unwrap()).unwrap()
+    }
+
+    const HISTORY: &str = "phase steady
+        0> add 1 t=10; 0+ @n1 t=12; 1> add 2 t=13; 1? !timeout t=500; 2> read t=600; 2+ [1] @n2 t=601; 3> add 3 t=700";
+
+    fn list_files(dir: &Path) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut folders = vec![dir.to_owned()];
+        while let Some(folder) = folders.pop() {
+            for path in sorted_entries(&folder).unwrap() {
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    found.push(path.strip_prefix(dir).unwrap().to_str().unwrap().to_owned());
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn writes_everything_and_lists_it() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("nodes/n1")).unwrap();
+        fs::write(dir.path().join("nodes/n1/redis.log"), "x").unwrap();
+        fs::write(dir.path().join("plan.toml"), "x").unwrap();
+        let history = notation::history("set", HISTORY).unwrap();
+        let mut result = fixture::losses_and_split_brain(1500);
+        write_all(dir.path(), &mut result, &history).unwrap();
+
+        let mut listed: Vec<String> = result.files.iter().map(|(_, path)| path.clone()).collect();
+        listed.sort();
+        assert_eq!(listed, list_files(dir.path()));
+        assert!(listed.contains(&"anomalies/lost-writes.jsonl".to_owned()));
+        assert!(listed.contains(&"plots/latency.svg".to_owned()));
+        assert!(listed.contains(&"nodes/n1/redis.log".to_owned()));
+    }
+
+    #[test]
+    fn rendering_anew_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let history = notation::history("set", HISTORY).unwrap();
+        write_all(dir.path(), &mut fixture::losses_and_split_brain(1500), &history).unwrap();
+        let contents = || -> Vec<(String, Vec<u8>)> {
+            let read = |path: String| (path.clone(), fs::read(dir.path().join(path)).unwrap());
+            list_files(dir.path()).into_iter().map(read).collect()
+        };
+        let before = contents();
+        write_all(dir.path(), &mut read(dir.path()).unwrap(), &history).unwrap();
+        assert!(before == contents());
+    }
+
+    #[test]
+    fn pictures_of_an_earlier_verdict_do_not_linger() {
+        let dir = tempfile::tempdir().unwrap();
+        let history = notation::history("set", HISTORY).unwrap();
+        write_all(dir.path(), &mut fixture::losses_and_split_brain(9), &history).unwrap();
+        assert!(dir.path().join("plots/lost-writes.svg").exists());
+        write_all(dir.path(), &mut fixture::valid(), &history).unwrap();
+        assert!(!dir.path().join("plots/lost-writes.svg").exists());
+    }
+
+    #[test]
+    fn transactions_of_a_finding_are_drawn_from_the_history() {
+        let text = "0: txn a 1 5, r 1 [5]; 1: txn r 1 [5 6]; 2: txn a 2 7";
+        let history = notation::history("list-append", text).unwrap();
+        let finding = Finding { kind: "G1a".to_owned(), sentence: String::new(), event_indexes: vec![1, 3] };
+        let details = Details::ListAppend(schism_checker::isolation::list_append::ListAppendResult::default());
+        let check = Check { details, ..fixture::valid().checks[0].clone() };
+        let figure = transactions_figure(&check, &finding, &history).unwrap().unwrap();
+        assert!(figure.svg.contains("append 1 5 · r 1 [5]") && figure.svg.contains("r 1 [5 6]"), "{}", figure.svg);
+        assert!(!figure.svg.contains("append 2 7"));
     }
 
     #[test]

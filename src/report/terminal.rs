@@ -205,6 +205,7 @@ fn rto_line(fault: &FaultAvailability) -> String {
 
 fn rpo_line(result: &RunResult) -> String {
     let mut line = match recovery_point(result) {
+        Ok(point) if point.ops == 0 => "RPO      no acknowledged write lost".to_owned(),
         Ok(point) => format!(
             "RPO      {} lost ({:.2} % of acknowledged, within {})",
             counted(point.ops, "acknowledged write"),

@@ -121,7 +121,7 @@ pub(super) fn recovery_point(result: &RunResult) -> Result<RecoveryPoint, &'stat
         }
         return Ok(point);
     }
-    Err(if undecided { "could not be decided" } else { "this workload does not measure it" })
+    Err(if undecided { "could not be decided" } else { "not measured by this workload" })
 }
 
 /// The slowest recovery of the cluster over all faults.
@@ -163,10 +163,9 @@ pub(super) fn cluster_rto(rto: &Rto) -> String {
 }
 
 /// What a seed repeats, wherever the command is shown.
-pub(super) const REPEATS: &str = "The command repeats the plan: the same operations in the same order per client, and the \
-                                  same faults on the same schedule. It does not repeat the timing of a real database, \
-                                  so a finding may need several runs to show again; only history.jsonl repeats the \
-                                  verdict.";
+pub(super) const REPEATS: &str = "The command repeats the plan: the same streams of operations, and the same faults on \
+                                  the same schedule. It does not repeat the timing of a real database, so a finding \
+                                  may need several runs to show again; only history.jsonl repeats the verdict.";
 
 /// `1,234,567`.
 pub(super) fn count(number: u64) -> String {

@@ -1,7 +1,10 @@
 //! The first screen.
 
 use maud::{Markup, html};
-use schism_checker::{Details, Validity, availability::Rto};
+use schism_checker::{
+    Details, Validity,
+    availability::{FaultAvailability, Rto},
+};
 
 use super::{figure, link, text};
 use crate::{
@@ -9,23 +12,23 @@ use crate::{
         plots::Figure,
         words::{self, Headline, REPEATS, Tone, WorstRto, counted, millis, seconds},
     },
-    result::RunResult,
+    result::{Outcome, RunResult},
 };
 
 /// Characters of a sentence on the first screen.
 const SENTENCE_MAX: usize = 700;
 
-pub(super) fn screen(result: &RunResult, headline: &Headline, evidence: Option<&Figure>) -> Markup {
+pub(super) fn screen(result: &RunResult, headline: &Headline, evidence: &[Figure]) -> Markup {
     html! {
         (banner(result, headline))
         div.first {
             section.card.evidence aria-label="Evidence" {
                 (evidence_words(result))
-                @if let Some(picture) = evidence { (figure(picture)) }
+                @for picture in evidence { (figure(picture)) }
             }
             section.tiles aria-label="Recovery figures" {
-                (rto_tile("RTO, writes", worst_rto(result, |fault| &fault.rto_write)))
-                (rto_tile("RTO, reads", worst_rto(result, |fault| &fault.rto_read)))
+                (rto_tile("RTO, writes", result, |fault| &fault.rto_write))
+                (rto_tile("RTO, reads", result, |fault| &fault.rto_read))
                 (rpo_tile(result))
                 (split_brain_tile(result))
                 (latency_tile(result))
@@ -96,8 +99,10 @@ fn evidence_words(result: &RunResult) -> Markup {
             }
         };
     }
+    let whole = result.outcome == Outcome::Completed;
     let heading = match result.valid {
-        Validity::Valid => "What was checked",
+        Validity::Valid if whole => "What was checked",
+        Validity::Valid => "What was checked in the part that was recorded",
         Validity::Unknown => "What is missing for a verdict",
         Validity::Invalid => "What refutes the guarantee",
     };
@@ -112,7 +117,7 @@ fn evidence_words(result: &RunResult) -> Markup {
                 }
             }
         }
-        @if result.valid == Validity::Valid {
+        @if result.valid == Validity::Valid && whole {
             p.small.muted {
                 "Nothing that was looked for was found. A test cannot prove more than its own run: other timings may "
                 "break what held here."
@@ -121,18 +126,12 @@ fn evidence_words(result: &RunResult) -> Markup {
     }
 }
 
-fn worst_rto<'a>(
-    result: &'a RunResult,
-    of: impl Fn(&'a schism_checker::availability::FaultAvailability) -> &'a Rto,
-) -> WorstRto<'a> {
-    words::worst_rto(result, of)
-}
-
 /// A figure: its name with the definition on hover, its value, and what it rests on.
 fn tile(name: &str, definition: &str, value: &str, bad: bool, sub: &str) -> Markup {
+    let footnote = DEFINITIONS.iter().position(|known| *known == definition).map_or(0, |position| position + 1);
     html! {
         div.tile title=(definition) {
-            div.name { (name) " " a href="#definitions" aria-label={ "Definition of " (name) } { "ⓘ" } }
+            div.name { (name) sup { a href="#definitions" aria-label={ "Definition of " (name) } { (footnote) } } }
             div class=(if bad { "value bad" } else { "value" }) { (value) }
             div.sub { (sub) }
         }
@@ -140,24 +139,32 @@ fn tile(name: &str, definition: &str, value: &str, bad: bool, sub: &str) -> Mark
 }
 
 /// The definitions that tiles show on hover and the footnotes repeat.
-pub(super) const RTO: &str = "RTO (recovery time): from a fault's start to the first operation invoked after it that \
+const RTO: &str = "RTO (recovery time): from a fault's start to the first operation invoked after it that \
     ended ok. While the fault is in force, what its victims acknowledge does not count: an isolated primary that goes \
     on acknowledging is not a recovery. Shown is the slowest over all faults; per client: the same for each client by \
     itself.";
-pub(super) const RPO: &str = "RPO (recovery point): acknowledged writes that the last reads lack, and the time from the \
+const RPO: &str = "RPO (recovery point): acknowledged writes that the last reads lack, and the time from the \
     first such acknowledgement to the last.";
-pub(super) const SPLIT_BRAIN: &str = "Split brain: time in which two nodes claimed to be primary and both acknowledged \
+const SPLIT_BRAIN: &str = "Split brain: time in which two nodes claimed to be primary and both acknowledged \
     writes; overlapping windows count once.";
-pub(super) const LATENCY: &str = "Steady latency: of operations that ended ok before the first fault.";
+const LATENCY: &str = "Steady latency: of operations that ended ok before the first fault.";
 
-fn rto_tile(name: &str, worst: WorstRto<'_>) -> Markup {
-    let (value, bad, sub) = match worst {
+/// In the order of the footnotes.
+pub(super) const DEFINITIONS: [&str; 4] = [RTO, RPO, SPLIT_BRAIN, LATENCY];
+
+fn rto_tile<'a>(name: &str, result: &'a RunResult, of: impl Fn(&'a FaultAvailability) -> &'a Rto) -> Markup {
+    let faults = counted(result.availability.faults.len() as u64, "fault");
+    let (value, bad, sub) = match words::worst_rto(result, of) {
         WorstRto::NoFault => ("–".to_owned(), false, "no fault was in force".to_owned()),
         WorstRto::NotMeasured => ("–".to_owned(), false, "no such operation succeeded before a fault".to_owned()),
         WorstRto::Never(rto) => {
-            ("never".to_owned(), true, format!("{} never recovered", counted(u64::from(rto.clients_never), "client")))
+            let clients = counted(u64::from(rto.clients_never), "client");
+            ("never".to_owned(), true, format!("{clients} never recovered; worst of {faults}"))
         }
-        WorstRto::Recovered(s, rto) => (seconds(s), false, client_rto(rto)),
+        WorstRto::Recovered(s, rto) => {
+            let clients = client_rto(rto);
+            (seconds(s), false, format!("worst of {faults}; {clients}"))
+        }
     };
     tile(name, RTO, &value, bad, &sub)
 }

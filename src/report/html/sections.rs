@@ -11,7 +11,7 @@ use super::{figure, first, link, text};
 use crate::{
     report::{
         plots::Figure,
-        words::{cluster_rto, count, counted, millis, moment, seconds, told},
+        words::{cluster_rto, count, counted, millis, moment, recovery_point, seconds, told},
     },
     result::{FaultRecord, RunResult},
 };
@@ -69,7 +69,7 @@ fn checks(result: &RunResult) -> Markup {
                     tr {
                         td { span class={ "tag " (check.valid.name()) } { (check.valid.name()) } }
                         td.nowrap { strong { (text(&check.name, 60)) } }
-                        td { (check_body(check)) }
+                        td.long { (check_body(check)) }
                     }
                 }
             }
@@ -183,12 +183,12 @@ fn figures_of(details: &Details) -> Markup {
             }
         },
         Details::Divergence(found) => html! {
-            p.small.muted {
+            ul.plain.small.muted {
                 @for node in found.nodes.iter().take(ITEMS_MAX) {
-                    (text(&node.node, 60)) " (" (text(&node.role, 40)) ") holds " (count(node.size)) "; "
+                    li { (text(&node.node, 60)) " (" (text(&node.role, 40)) ") holds " (count(node.size)) }
                 }
                 @if !found.unread_nodes.is_empty() {
-                    "not read: " (text(&found.unread_nodes.join(", "), CELL_MAX))
+                    li { "Not read: " (text(&found.unread_nodes.join(", "), CELL_MAX)) }
                 }
             }
         },
@@ -386,7 +386,12 @@ fn lost_writes(result: &RunResult) -> Markup {
     html! {
         h2 #lost { "Lost writes" }
         @match found {
-            None => { p { "No acknowledged write was found lost." } }
+            None => {
+                @match recovery_point(result) {
+                    Ok(_) => { p { "No acknowledged write was found lost." } }
+                    Err(why) => { p { "Whether acknowledged writes were lost: " (why) "." } }
+                }
+            }
             Some((rows, total, file)) => {
                 (rpo_by_fault(result))
                 (scroll("Lost writes", &lost_table(&rows)))
@@ -463,7 +468,10 @@ fn differences(result: &RunResult) -> Markup {
 fn agreement(found: &DivergenceResult) -> String {
     match found.nodes.len() {
         0 => "No node's final state could be read.".to_owned(),
-        1 => format!("Only {} could be read in the end; there was nothing to compare it with.", found.nodes[0].node),
+        1 => {
+            let node = text(&found.nodes[0].node, 60);
+            format!("Only {node} could be read in the end; there was nothing to compare it with.")
+        }
         nodes => format!("The final states of {nodes} nodes are the same."),
     }
 }
@@ -478,7 +486,7 @@ fn differences_table(differences: &[Difference]) -> Markup {
                 @for difference in differences.iter().take(ROWS_MAX) {
                     tr {
                         td { @match difference.key { Some(key) => { (key) } None => { "–" } } }
-                        td {
+                        td.long {
                             @for (value, nodes) in difference.values.iter().take(10) {
                                 div {
                                     @if value.is_null() { em { "absent" } } @else { code { (text(&value.to_string(), CELL_MAX)) } }
@@ -486,7 +494,7 @@ fn differences_table(differences: &[Difference]) -> Markup {
                                 }
                             }
                         }
-                        td {
+                        td.long {
                             @for (index, sentence) in difference.written_by.iter().take(10) {
                                 div { (text(sentence, CELL_MAX)) " " span.muted { "(event " (index) ")" } }
                             }
@@ -512,7 +520,7 @@ fn errors(result: &RunResult) -> Markup {
                 @for error in errors.iter().take(ROWS_MAX) {
                     tr {
                         td { code { (text(&error.class, 80)) } } td { (text(&error.outcome, 20)) }
-                        td.n { (count(error.count)) } td { (text(&error.example, CELL_MAX)) }
+                        td.n { (count(error.count)) } td.long { (text(&error.example, CELL_MAX)) }
                     }
                 }
             }
@@ -568,8 +576,8 @@ fn fault_row(fault: &FaultRecord) -> Markup {
                     (Some(start), Some(end)) => { (moment(start)) " –" br; (moment(end)) }
                 }
             }
-            td { (text(&fault.detail, SENTENCE_MAX)) }
-            td {
+            td.long { (text(&fault.detail, SENTENCE_MAX)) }
+            td.long {
                 @if fault.verified.is_empty() { "not verified" } @else { (text(&fault.verified, SENTENCE_MAX)) }
                 @if let Some(failure) = &fault.failure {
                     div { span.tag.invalid { "failed" } " " (text(failure, SENTENCE_MAX)) }
@@ -625,10 +633,7 @@ fn definitions() -> Markup {
         footer #definitions {
             h3 { "Definitions" }
             ol {
-                li { (first::RTO) }
-                li { (first::RPO) }
-                li { (first::SPLIT_BRAIN) }
-                li { (first::LATENCY) }
+                @for definition in first::DEFINITIONS { li { (definition) } }
                 li {
                     "Outcomes: ok certainly happened; fail certainly did not; info may have happened, then or later."
                 }

@@ -146,9 +146,15 @@ pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() || c == '\u{FFFE}' || c == '\u{FFFF}' { '\u{FFFD}' } else { c }).collect()
 }
 
-/// Roughly how wide a text is, for placing labels without a font.
+/// Roughly how wide a text is, for placing labels without a font: a little more than in common sans-serif fonts.
 pub(super) fn text_width(text: &str, size_px: f64) -> i32 {
-    (text.chars().count() as f64 * size_px * 0.56).ceil() as i32
+    let em = |c: char| match c {
+        'i' | 'j' | 'l' | 'f' | 't' | 'r' | ' ' | '.' | ',' | ':' | ';' | '\'' | '|' | '(' | ')' | '[' | ']' => 0.38,
+        'm' | 'w' | 'M' | 'W' => 0.95,
+        'A'..='Z' => 0.70,
+        _ => 0.62,
+    };
+    (text.chars().map(em).sum::<f64>() * size_px).ceil() as i32
 }
 
 /// Cuts a text to at most `max` characters, ending in an ellipsis.

@@ -7,13 +7,13 @@ use super::{
     canvas::{Anchor, BLUE, Canvas, GRID, INK, MUTED, ORANGE, shorten, text_width},
 };
 
-const WIDTH: i32 = 1120;
+const WIDTH: i32 = 900;
 /// Room for who did it, beside what was done.
-const WHO: i32 = 110;
-const WHAT_CHARS_MAX: usize = 52;
-const RIGHT: i32 = 96;
-const ROW: i32 = 26;
-const BAR: i32 = 14;
+const WHO: i32 = 124;
+const WHAT_CHARS_MAX: usize = 40;
+const RIGHT: i32 = 116;
+const ROW: i32 = 30;
+const BAR: i32 = 16;
 const HEAD: i32 = 44;
 /// Operations drawn; the caption says when there are more.
 const OPS_MAX: usize = 40;
@@ -31,26 +31,26 @@ pub(crate) fn evidence(title: String, ops: &[EvidenceOp]) -> anyhow::Result<Opti
     steps.sort_unstable();
     steps.dedup();
     let what = |op: &EvidenceOp| shorten(&op.op, WHAT_CHARS_MAX);
-    let left = ops.iter().map(|op| text_width(&what(op), 12.5)).max().unwrap_or(0) + WHO + 34;
+    let left = ops.iter().map(|op| text_width(&what(op), 13.0)).max().unwrap_or(0) + WHO + 34;
     let scale = Scale { steps, left, start_ns };
     let bottom = HEAD + ROW * ops.len() as i32;
     let mut svg = String::new();
     let canvas = Canvas::new(&mut svg, WIDTH, bottom + 34)?;
-    canvas.bold_text(&shorten(&title, 100), (16, 16), Anchor::Left, INK, 13.0)?;
+    canvas.bold_text(&shorten(&title, 100), (16, 16), Anchor::Left, INK, 14.0)?;
     for step in 0..=scale.steps.len() {
         let x = scale.x(step);
         canvas.path([(x, HEAD - 6), (x, bottom)], GRID, 1.0, 1)?;
     }
     for (row, op) in ops.iter().enumerate() {
         let y = HEAD + row as i32 * ROW + ROW / 2;
-        canvas.bold_text(&what(op), (16, y), Anchor::Left, INK, 12.0)?;
+        canvas.bold_text(&what(op), (16, y), Anchor::Left, INK, 13.0)?;
         let node = op.node.as_deref().map_or_else(String::new, |node| format!(" ({node})"));
         let who = shorten(&format!("process {}{node}", op.process), 19);
-        canvas.text(&who, (left - 10, y), Anchor::Right, MUTED, 10.5)?;
+        canvas.text(&who, (left - 10, y), Anchor::Right, MUTED, 12.0)?;
         draw_bar(&canvas, op, &scale, y)?;
     }
     let note = "order of invocations and completions, not to scale; times in ms since the first invocation";
-    canvas.text(note, (left + (WIDTH - left - RIGHT) / 2, bottom + 18), Anchor::Centre, MUTED, 11.0)?;
+    canvas.text(note, (left + (WIDTH - left - RIGHT) / 2, bottom + 18), Anchor::Centre, MUTED, 12.0)?;
     canvas.finish()?;
     let mut caption = "Each bar runs from an operation's invocation to its completion; a bar that fades out to the \
                        right is indeterminate and may take effect at any later time."
@@ -93,7 +93,7 @@ fn draw_bar(canvas: &Canvas<'_>, op: &EvidenceOp, scale: &Scale, y: i32) -> anyh
     if let (Some(index), Some(complete_ns), false) = (op.complete_index, op.complete_ns, op.outcome == "info") {
         canvas.rect((from, scale.x_of_event(index)), bar, BLUE, 0.85)?;
         let times = format!("{start_ms:.1} – {:.1}", scale.ms(complete_ns));
-        return canvas.text(&times, beside, Anchor::Left, MUTED, 10.5);
+        return canvas.text(&times, beside, Anchor::Left, MUTED, 12.0);
     }
     let to = WIDTH - RIGHT;
     let third = (to - from) / 3;
@@ -102,5 +102,5 @@ fn draw_bar(canvas: &Canvas<'_>, op: &EvidenceOp, scale: &Scale, y: i32) -> anyh
         let x = (to - third + part * third / 3, to - third + (part + 1) * third / 3);
         canvas.rect(x, bar, ORANGE, alpha)?;
     }
-    canvas.text(&format!("{start_ms:.1} – ?"), beside, Anchor::Left, MUTED, 10.5)
+    canvas.text(&format!("{start_ms:.1} – ?"), beside, Anchor::Left, MUTED, 12.0)
 }

@@ -15,13 +15,14 @@ pub(super) const LEFT: i32 = 104;
 pub(super) const PLOT: i32 = COLUMNS as i32 * 3;
 const RIGHT: i32 = 26;
 const WIDTH: i32 = LEFT + PLOT + RIGHT;
-const TITLE: i32 = 26;
-const LANE: i32 = 15;
+const TITLE: i32 = 28;
+const LANE: i32 = 16;
 /// Rows of labels above the panels. Labels that find no room are counted, and the caption says so.
 const LANES_MAX: usize = 4;
-const PANEL_GAP: i32 = 22;
-const AXIS: i32 = 40;
-const LABEL_PX: f64 = 11.0;
+const PANEL_GAP: i32 = 30;
+const AXIS: i32 = 42;
+const LABEL_PX: f64 = 12.0;
+const TITLE_PX: f64 = 14.0;
 
 /// The time axis, and what happened on it beside the operations.
 #[derive(Debug, Clone)]
@@ -108,7 +109,7 @@ fn window_band(window: &SplitBrainWindow) -> Band {
         label: shorten(&format!("split brain {} {} ({length})", window.nodes[0], window.nodes[1]), 60),
         short: length,
         colour: VERMILLION,
-        alpha: 0.20,
+        alpha: 0.13,
     }
 }
 
@@ -162,7 +163,7 @@ impl<'a> Frame<'a> {
         }
         let labels = place_labels(timeline, &bands);
         let lanes = labels.iter().flatten().map(|label| label.lane + 1).max().unwrap_or(0) as i32;
-        let first = TITLE + lanes * LANE + 16;
+        let first = TITLE + lanes * LANE + 20;
         let mut tops = Vec::with_capacity(panels.len());
         let mut bottom = first;
         for panel in panels {
@@ -171,7 +172,7 @@ impl<'a> Frame<'a> {
         }
         bottom -= PANEL_GAP;
         let canvas = Canvas::new(svg, WIDTH, bottom + AXIS)?;
-        canvas.bold_text(title, (LEFT, 13), Anchor::Left, INK, 13.0)?;
+        canvas.bold_text(title, (LEFT, 13), Anchor::Left, INK, TITLE_PX)?;
         draw_keys(&canvas, keys)?;
         draw_bands(&canvas, timeline, &bands, &labels, (first, bottom))?;
         for (panel, &top) in panels.iter().zip(&tops) {
@@ -192,7 +193,7 @@ fn draw_keys(canvas: &Canvas<'_>, keys: &[Key]) -> anyhow::Result<()> {
     let mut x = LEFT + PLOT;
     for key in keys.iter().rev() {
         canvas.text(key.name, (x, 13), Anchor::Right, MUTED, LABEL_PX)?;
-        x -= text_width(key.name, LABEL_PX) + 9;
+        x -= text_width(key.name, LABEL_PX) + 11;
         match key.mark {
             Mark::Square => canvas.rect((x - 5, x + 5), (9, 18), key.colour, 1.0)?,
             Mark::Dot => canvas.dot((x, 13), 4, key.colour, 1.0)?,
@@ -257,7 +258,7 @@ fn draw_panel(canvas: &Canvas<'_>, panel: &Panel, top: i32) -> anyhow::Result<()
         canvas.text(label, (LEFT - 8, y), Anchor::Right, MUTED, LABEL_PX)?;
     }
     canvas.frame((LEFT, LEFT + PLOT), (top, top + panel.height), GRID)?;
-    canvas.bold_text(&shorten(&panel.name, 60), (LEFT, top - 9), Anchor::Left, INK, LABEL_PX)
+    canvas.bold_text(&shorten(&panel.name, 60), (LEFT, top - 11), Anchor::Left, INK, LABEL_PX)
 }
 
 fn draw_time_axis(
@@ -275,11 +276,11 @@ fn draw_time_axis(
         for (panel, top) in panels.iter().zip(tops) {
             canvas.path([(x, *top), (x, top + panel.height)], GRID, 0.7, 1)?;
         }
-        canvas.text(&format!("{s:.decimals$}"), (x, bottom + 12), Anchor::Centre, MUTED, LABEL_PX)?;
+        canvas.text(&format!("{s:.decimals$}"), (x, bottom + 13), Anchor::Centre, MUTED, LABEL_PX)?;
         tick += 1;
     }
     let middle = LEFT + PLOT / 2;
-    canvas.text("seconds since the run started", (middle, bottom + 30), Anchor::Centre, MUTED, LABEL_PX)
+    canvas.text("seconds since the run started", (middle, bottom + 32), Anchor::Centre, MUTED, LABEL_PX)
 }
 
 /// The next step of 1, 2 or 5 times a power of ten, and the decimals that its multiples need.

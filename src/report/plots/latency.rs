@@ -9,14 +9,15 @@ use super::{
     frame::{Frame, Key, LEFT, Mark, Panel, Timeline},
     unlabelled_note,
 };
+use crate::report::words::counted;
 
 /// Pixels of a grid column.
 const CELL: i32 = 3;
 /// Marks of the scatter plot at most: at about 95 bytes each, a file below 2.4 MiB.
 const MARKS_MAX: usize = 25_000;
-const PANEL_HEIGHT: i32 = 216;
+const PANEL_HEIGHT: i32 = 222;
 /// Room above the latencies for operations that never ended.
-const NEVER_HEIGHT: i32 = 18;
+const NEVER_HEIGHT: i32 = 30;
 
 /// The colour of an outcome, everywhere.
 pub(super) const fn outcome_colour(outcome: OpOutcome) -> RGBColor {
@@ -93,9 +94,13 @@ pub(super) fn scatter(grid: &OpGrid, timeline: &Timeline) -> anyhow::Result<Figu
         .map(|(function, axis)| {
             let mut ticks = axis.ticks();
             if axis.head > 0 {
-                ticks.push((axis.head / 2, "never ended".to_owned()));
+                ticks.push((NEVER_HEIGHT / 3, "never ended".to_owned()));
             }
-            Panel { name: format!("{} ({} operations)", function.name, function.ops), height: PANEL_HEIGHT, ticks }
+            Panel {
+                name: format!("{} ({})", function.name, counted(function.ops, "operation")),
+                height: PANEL_HEIGHT,
+                ticks,
+            }
         })
         .collect();
     let keys = [
@@ -112,10 +117,9 @@ pub(super) fn scatter(grid: &OpGrid, timeline: &Timeline) -> anyhow::Result<Figu
     let unlabelled = frame.unlabelled;
     frame.finish()?;
     let caption = format!(
-        "All {} operations by time of invocation; the vertical axis is logarithmic. Each mark stands for up to {most} \
-         operation{}, darker for more. Operations that ended fail or info are always drawn in full and on top.{}",
-        grid.ops,
-        if most == 1 { "" } else { "s" },
+        "All {} by time of invocation; the vertical axis is logarithmic. Each mark stands for up to {}, stronger for more; fail and info have their own marks, on top, and none is left out.{}",
+        counted(grid.ops, "operation"),
+        counted(u64::from(most), "operation"),
         unlabelled_note(unlabelled),
     );
     Ok(Figure { name: "latency", title: title.to_owned(), caption, svg })
@@ -149,7 +153,7 @@ fn masses(function: &FunctionGrid, axis: LatencyAxis, cell: i32) -> Vec<Mass> {
     for from in (0..COLUMNS).step_by(columns_each) {
         let count = function.never_ended[from..(from + columns_each).min(COLUMNS)].iter().sum();
         if count > 0 {
-            let y = NEVER_HEIGHT / 2 - cell / 2;
+            let y = NEVER_HEIGHT / 3 - cell / 2;
             found.push(Mass { x: from as i32 * CELL, y, count, outcome: OpOutcome::Info });
         }
     }
@@ -163,7 +167,7 @@ fn draw_masses(frame: &Frame<'_>, masses: &[Mass], top: i32, cell: i32, most: u3
         let centre = (x + cell / 2, y + cell / 2);
         match mass.outcome {
             OpOutcome::Ok => {
-                frame.canvas.rect((x, x + cell), (y, y + cell), colour, opacity(mass.count, most, 0.30))?;
+                frame.canvas.rect((x, x + cell), (y, y + cell), colour, opacity(mass.count, most, 0.40))?;
             }
             OpOutcome::Fail => frame.canvas.triangle(centre, 3, colour, opacity(mass.count, most, 0.75))?,
             OpOutcome::Info => frame.canvas.dot(centre, 2, colour, opacity(mass.count, most, 0.75))?,

@@ -8,10 +8,10 @@ use super::{
     Figure,
     canvas::{BLUE, VERMILLION},
     data::OpGrid,
-    frame::{Frame, Key, Mark, Panel, Timeline, linear_ticks},
+    frame::{Frame, Key, Mark, Panel, Timeline},
     unlabelled_note,
 };
-use crate::result::RunResult;
+use crate::{report::words::count, result::RunResult};
 
 /// For operations whose serving node the history does not name.
 pub(super) const UNKNOWN_NODE: &str = "unknown node";
@@ -20,7 +20,7 @@ const PANEL_HEIGHT: i32 = 74;
 /// `None` without losses.
 pub(super) fn losses(result: &RunResult, grid: &OpGrid, timeline: &Timeline) -> anyhow::Result<Option<Figure>> {
     let lost = lost_by_node(result, grid);
-    let total: u64 = lost.values().flatten().map(|count| u64::from(*count)).sum();
+    let total: u64 = lost.values().flatten().map(|number| u64::from(*number)).sum();
     if total == 0 {
         return Ok(None);
     }
@@ -28,13 +28,14 @@ pub(super) fn losses(result: &RunResult, grid: &OpGrid, timeline: &Timeline) -> 
     nodes.sort();
     nodes.dedup();
     let most = grid.acknowledged.values().chain(lost.values()).flatten().copied().max().unwrap_or(0);
-    let (top_value, ticks) = linear_ticks(f64::from(most) / grid.bucket_s, PANEL_HEIGHT, 2.0);
+    let axis = RateAxis::new(f64::from(most) / grid.bucket_s);
     let panels: Vec<Panel> = nodes
         .iter()
         .map(|node| {
             let lost: u32 = lost.get(*node).map_or(0, |counts| counts.iter().sum());
-            let name = format!("{node}: {lost} lost of {} acknowledged", acknowledged_by(grid, node));
-            Panel { name, height: PANEL_HEIGHT, ticks: ticks.clone() }
+            let acknowledged = count(u64::from(acknowledged_by(grid, node)));
+            let name = format!("{node}: {} lost of {acknowledged} acknowledged", count(u64::from(lost)));
+            Panel { name, height: PANEL_HEIGHT, ticks: axis.ticks() }
         })
         .collect();
     let keys = [
@@ -45,15 +46,13 @@ pub(super) fn losses(result: &RunResult, grid: &OpGrid, timeline: &Timeline) -> 
     let mut svg = String::new();
     let frame = Frame::new(&mut svg, title, &keys, timeline, &panels, true)?;
     for (node, top) in nodes.iter().zip(&frame.tops) {
-        let bars = [(grid.acknowledged.get(*node), BLUE, 0.45, 1), (lost.get(*node), VERMILLION, 1.0, 3)];
-        for (counts, colour, alpha, least) in bars {
-            let used = counts.into_iter().flatten().enumerate().filter(|(_, count)| **count > 0);
-            for (bucket, count) in used {
+        let bars = [(grid.acknowledged.get(*node), BLUE, 0.45), (lost.get(*node), VERMILLION, 1.0)];
+        for (counts, colour, alpha) in bars {
+            let used = counts.into_iter().flatten().enumerate().filter(|(_, number)| **number > 0);
+            for (bucket, number) in used {
                 let start_s = bucket as f64 * grid.bucket_s;
                 let x = (timeline.x(start_s), timeline.x(start_s + grid.bucket_s));
-                let share = f64::from(*count) / grid.bucket_s / top_value;
-                // One lost write among thousands is still the finding: it keeps a few pixels.
-                let height = ((share * f64::from(PANEL_HEIGHT)).round() as i32).max(least);
+                let height = axis.height(f64::from(*number) / grid.bucket_s);
                 frame.canvas.rect(x, (top + PANEL_HEIGHT - height, top + PANEL_HEIGHT), colour, alpha)?;
             }
         }
@@ -61,12 +60,40 @@ pub(super) fn losses(result: &RunResult, grid: &OpGrid, timeline: &Timeline) -> 
     let unlabelled = frame.unlabelled;
     frame.finish()?;
     let caption = format!(
-        "Writes by time of acknowledgement, in buckets of {} s. Vermillion writes were acknowledged and are gone: {total} \
-         in all.{}",
+        "Writes by time of acknowledgement, in buckets of {} s, on a logarithmic axis. {} were acknowledged and \
+         are gone.{}",
         grid.bucket_s,
+        count(total),
         unlabelled_note(unlabelled),
     );
     Ok(Some(Figure { name: "lost-writes", title: title.to_owned(), caption, svg }))
+}
+
+/// Writes a second, logarithmic: the isolated node that loses all it acknowledges often acknowledges little, and one
+/// lost write among thousands is still the finding.
+struct RateAxis {
+    /// Decades above 1 per second, which is the bottom.
+    decades: f64,
+}
+
+impl RateAxis {
+    fn new(most: f64) -> Self {
+        Self { decades: most.max(10.0).log10().ceil() }
+    }
+
+    /// Never nothing.
+    fn height(&self, rate: f64) -> i32 {
+        let share = rate.max(1.0).log10() / self.decades;
+        ((share * f64::from(PANEL_HEIGHT)).round() as i32).clamp(4, PANEL_HEIGHT)
+    }
+
+    fn ticks(&self) -> Vec<(i32, String)> {
+        let tick = |decade: u32| {
+            let offset = f64::from(PANEL_HEIGHT) * (1.0 - f64::from(decade) / self.decades);
+            (offset.round() as i32, format!("{}/s", 10u64.pow(decade)))
+        };
+        (0..=self.decades as u32).map(tick).collect()
+    }
 }
 
 fn acknowledged_by(grid: &OpGrid, node: &str) -> u32 {
