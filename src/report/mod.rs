@@ -150,7 +150,7 @@ fn evidence_figures(result: &RunResult, figures: &[Figure], history: &History) -
     };
     let operations = match &check.details {
         Details::Set(_) => return Ok(first_of(&["lost-writes", "claims"])),
-        Details::ListAppend(_) if finding.kind.starts_with("lost") => {
+        Details::ListAppend(_) if finding.kind == "lost-append" => {
             return Ok(first_of(&["lost-writes", "claims"]));
         }
         Details::ListAppend(_) => transactions_figure(check, finding, history)?,

@@ -130,7 +130,7 @@ pub(super) enum WorstRto<'a> {
     NoFault,
     /// No client had succeeded with such an operation before.
     NotMeasured,
-    Never(&'a Rto),
+    Never,
     Recovered(f64, &'a Rto),
 }
 
@@ -142,8 +142,8 @@ pub(super) fn worst_rto<'a>(
     let mut worst = WorstRto::NoFault;
     for rto in result.availability.faults.iter().map(of) {
         worst = match (worst, rto.cluster_s) {
-            (WorstRto::Never(_), _) => worst,
-            (_, None) if rto.clients_never > 0 => WorstRto::Never(rto),
+            (WorstRto::Never, _) => worst,
+            (_, None) if rto.clients_never > 0 => WorstRto::Never,
             (WorstRto::NoFault, None) => WorstRto::NotMeasured,
             (_, None) => worst,
             (WorstRto::Recovered(slowest, _), Some(s)) if slowest >= s => worst,
@@ -251,7 +251,7 @@ mod tests {
         let mut result = fixture::losses_and_split_brain(3);
         assert!(matches!(worst_rto(&result, |fault| &fault.rto_write), WorstRto::Recovered(..)));
         result.availability.faults[0].rto_write = Rto { clients_never: 5, ..Rto::default() };
-        assert!(matches!(worst_rto(&result, |fault| &fault.rto_write), WorstRto::Never(_)));
+        assert!(matches!(worst_rto(&result, |fault| &fault.rto_write), WorstRto::Never));
         result.availability.faults.clear();
         assert_eq!(worst_rto(&result, |fault| &fault.rto_write), WorstRto::NoFault);
     }

@@ -152,28 +152,30 @@ const LATENCY: &str = "Steady latency: of operations that ended ok before the fi
 /// In the order of the footnotes.
 pub(super) const DEFINITIONS: [&str; 4] = [RTO, RPO, SPLIT_BRAIN, LATENCY];
 
-fn rto_tile<'a>(name: &str, result: &'a RunResult, of: impl Fn(&'a FaultAvailability) -> &'a Rto) -> Markup {
+fn rto_tile<'a>(name: &str, result: &'a RunResult, of: impl Fn(&'a FaultAvailability) -> &'a Rto + Copy) -> Markup {
     let faults = counted(result.availability.faults.len() as u64, "fault");
+    // The slowest recovery of the cluster need not be the one after which most clients stayed away.
+    let never = result.availability.faults.iter().map(of).map(|rto| rto.clients_never).max().unwrap_or(0);
     let (value, bad, sub) = match words::worst_rto(result, of) {
         WorstRto::NoFault => ("–".to_owned(), false, "no fault was in force".to_owned()),
         WorstRto::NotMeasured => ("–".to_owned(), false, "no such operation succeeded before a fault".to_owned()),
-        WorstRto::Never(rto) => {
-            let clients = counted(u64::from(rto.clients_never), "client");
+        WorstRto::Never => {
+            let clients = counted(u64::from(never), "client");
             ("never".to_owned(), true, format!("{clients} never recovered; worst of {faults}"))
         }
         WorstRto::Recovered(s, rto) => {
-            let clients = client_rto(rto);
+            let clients = client_rto(rto, never);
             (seconds(s), false, format!("worst of {faults}; {clients}"))
         }
     };
     tile(name, RTO, &value, bad, &sub)
 }
 
-fn client_rto(rto: &Rto) -> String {
+fn client_rto(rto: &Rto, never: u32) -> String {
     let shown = |s: Option<f64>| s.map_or_else(|| "–".to_owned(), seconds);
     let mut sub = format!("clients: p50 {}, max {}", shown(rto.client_p50_s), shown(rto.client_max_s));
-    if rto.clients_never > 0 {
-        sub.push_str(&format!("; {} never", rto.clients_never));
+    if never > 0 {
+        sub.push_str(&format!("; {never} never again"));
     }
     sub
 }

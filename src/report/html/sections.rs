@@ -5,6 +5,7 @@ use schism_checker::{
     Check, Details, Validity,
     availability::{FaultAvailability, Quantiles, Rto},
     divergence::final_state::{Difference, DivergenceResult},
+    isolation::list_append::ListAppendResult,
 };
 
 use super::{figure, first, link, text};
@@ -166,6 +167,13 @@ fn figures_of(details: &Details) -> Markup {
                 (text(&list.consistency_models.join(", "), CELL_MAX)) ". Looked for: "
                 (text(&list.looked_for.join(", "), CELL_MAX)) ". Others may be there."
             }
+            @if !list.anomalies.is_empty() {
+                p.small {
+                    "Found: " (kinds(list)) ". "
+                    @if list.refuting.is_empty() { "The models asked for allow these." }
+                    @else { "Refuting the models asked for: " (text(&list.refuting.join(", "), CELL_MAX)) "." }
+                }
+            }
         },
         Details::SplitBrain(found) => html! {
             p.small.muted {
@@ -202,6 +210,19 @@ fn figures_of(details: &Details) -> Markup {
             }
         },
     }
+}
+
+/// Anomalies by kind, in the order of their first one.
+fn kinds(list: &ListAppendResult) -> String {
+    let mut counts: Vec<(&str, u64)> = Vec::new();
+    for anomaly in &list.anomalies {
+        match counts.iter_mut().find(|(kind, _)| *kind == anomaly.kind) {
+            Some((_, number)) => *number += 1,
+            None => counts.push((&anomaly.kind, 1)),
+        }
+    }
+    let shown: Vec<String> = counts.iter().map(|(kind, number)| format!("{} {kind}", count(*number))).collect();
+    text(&shown.join(", "), CELL_MAX)
 }
 
 fn availability(result: &RunResult) -> Markup {

@@ -1,5 +1,7 @@
 //! What all plots over time share: size, time axis, fault bands with their labels, panels.
 
+use std::collections::BTreeSet;
+
 use plotters::style::RGBColor;
 use schism_checker::{Details, divergence::split_brain::SplitBrainWindow};
 
@@ -237,16 +239,52 @@ fn draw_bands(
     labels: &[Option<Label<'_>>],
     (first, bottom): (i32, i32),
 ) -> anyhow::Result<()> {
+    for colour in [BAND, VERMILLION] {
+        let of_colour = bands.iter().copied().filter(|band| band.colour == colour);
+        draw_cover(canvas, timeline, of_colour, (first, bottom))?;
+    }
+    // A day of short faults begins more than once at the same pixel.
+    let mut drawn = BTreeSet::new();
     for (band, label) in bands.iter().zip(labels) {
-        let (from, to) = (timeline.x(band.start_s), timeline.x(band.end_s));
-        canvas.rect((from, to.max(from + 2)), (first, bottom), band.colour, band.alpha)?;
+        let from = timeline.x(band.start_s);
         let edge = if band.colour == VERMILLION { VERMILLION } else { MUTED };
         let top = label.as_ref().map_or(first, |label| TITLE + label.lane as i32 * LANE + LANE);
-        canvas.path([(from, top), (from, bottom)], edge, 0.55, 1)?;
+        if drawn.insert((from, top)) {
+            canvas.path([(from, top), (from, bottom)], edge, 0.55, 1)?;
+        }
         if let Some(Label { x, lane, text }) = label {
             let y = TITLE + *lane as i32 * LANE + LANE / 2;
             canvas.text(text, (*x, y), Anchor::Left, edge, LABEL_PX)?;
         }
+    }
+    Ok(())
+}
+
+/// Shades the time that bands of one colour cover, stronger where they overlap. Drawn by pixel, so that thousands of
+/// faults do not make thousands of rectangles.
+fn draw_cover<'b>(
+    canvas: &Canvas<'_>,
+    timeline: &Timeline,
+    bands: impl Iterator<Item = &'b Band>,
+    y: (i32, i32),
+) -> anyhow::Result<()> {
+    const DEPTH_MAX: u32 = 3;
+    let mut depths = vec![0u32; PLOT as usize + 2];
+    let mut style = None;
+    for band in bands {
+        style = Some((band.colour, band.alpha));
+        let from = (timeline.x(band.start_s) - LEFT) as usize;
+        let to = ((timeline.x(band.end_s) - LEFT) as usize).max(from + 2).min(depths.len());
+        depths[from..to].iter_mut().for_each(|depth| *depth = (*depth + 1).min(DEPTH_MAX));
+    }
+    let Some((colour, alpha)) = style else { return Ok(()) };
+    let mut x = LEFT;
+    for run in depths.chunk_by(|a, b| a == b) {
+        let to = x + run.len() as i32;
+        if run[0] > 0 {
+            canvas.rect((x, to), y, colour, (alpha * (0.5 + 0.5 * f64::from(run[0])) * 100.0).round() / 100.0)?;
+        }
+        x = to;
     }
     Ok(())
 }
