@@ -1,14 +1,27 @@
 //! A running cluster, from inside the sandbox.
 
+use std::fmt;
 use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 
-use crate::error::{ClusterError, StepError};
-use crate::info::{ClusterSpec, SandboxInfo};
+use crate::database::{Backend, Fabric};
+use crate::error::{ClusterError, Doing, StepError};
+use crate::info::{ClusterSpec, NodeInfo, SandboxInfo};
+use crate::link::LinkThread;
+use crate::network::Host;
 use crate::step::Step;
+use crate::target::TargetName;
+use crate::{nft, process, sandbox, start};
+
+/// Nothing listens there: a probe is answered by the other host's kernel, whatever its processes are doing, and costs
+/// the database no connection.
+const PROBE_PORT: u16 = 1;
 
 /// What a node says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -79,84 +92,188 @@ pub enum RecoveryGoal {
     AllServing,
 }
 
+/// Packets dropped by one cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CutCounter {
+    /// Whose packets.
+    pub from: String,
+    /// To whom.
+    pub to: String,
+    /// How many since the cut was made.
+    pub packets: u64,
+}
+
 /// A running cluster. Its methods may be called from several tasks and runtimes; keep it in an `Arc`.
-#[derive(Debug)]
-pub struct Cluster {}
+pub struct Cluster {
+    target: TargetName,
+    names: Vec<String>,
+    fabric: Fabric,
+    backend: Backend,
+    /// Runs the connections over which the database is asked; ends when this is dropped.
+    _links: LinkThread,
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster").field("target", &self.target).field("info", &self.fabric.info).finish_non_exhaustive()
+    }
+}
 
 impl Cluster {
-    /// Builds the network, starts the database and waits until it serves. Call it inside the sandbox.
-    pub async fn start(_spec: ClusterSpec) -> Result<Self, ClusterError> {
-        unimplemented!()
+    /// Builds the network, starts the database and waits until it serves. Call it inside the sandbox, after
+    /// [`sandbox::prepare_inside`]. Servers are started by this binary run as `internal-exec <spec>`, see
+    /// [`crate::internal_exec`].
+    pub async fn start(spec: ClusterSpec) -> Result<Self, ClusterError> {
+        Self::start_with_helper(spec, Path::new("/proc/self/exe")).await
+    }
+
+    /// [`Cluster::start`] with another binary as the helper.
+    pub async fn start_with_helper(spec: ClusterSpec, helper: &Path) -> Result<Self, ClusterError> {
+        let plan = start::Plan::new(&spec)?;
+        let links = LinkThread::start()?;
+        let mut fabric = start::build_fabric(&spec, helper, links.runtime()).await?;
+        let backend = start::prepare(plan, &spec, &mut fabric).await?;
+        let names = fabric.info.nodes.iter().map(|node| node.name.clone()).collect();
+        let cluster = Self { target: spec.target, names, fabric, backend, _links: links };
+        let started = start::start(&cluster.backend, &cluster.fabric, spec.target).await;
+        if let Err(error) = started {
+            // The error says why; that the rest could not be killed either would hide it.
+            let _ = cluster.shutdown().await;
+            return Err(error);
+        }
+        Ok(cluster)
     }
 
     /// Everything another process needs to act on it.
     #[must_use]
     pub fn info(&self) -> SandboxInfo {
-        unimplemented!()
+        self.fabric.info.clone()
     }
 
     /// `n1`, `n2`, …
     #[must_use]
     pub fn node_names(&self) -> &[String] {
-        unimplemented!()
+        &self.names
     }
 
     /// Asks a node what it is, from within its own namespace, so that no partition can hide the answer. Takes at most
-    /// 300 ms.
-    pub async fn claim(&self, _node: &str) -> Claim {
-        unimplemented!()
+    /// 300 ms. A node that does not exist is unreachable.
+    pub async fn claim(&self, node: &str) -> Claim {
+        match self.names.iter().position(|name| name == node) {
+            Some(index) => self.backend.claim(index).await,
+            None => Claim { role: ClaimedRole::Unreachable, term: None },
+        }
     }
 
     /// [`Step::run`] on a thread that may block.
-    pub async fn run(&self, _step: Step) -> Result<(), StepError> {
-        unimplemented!()
+    pub async fn run(&self, step: Step) -> Result<(), StepError> {
+        let info = self.info();
+        tokio::task::spawn_blocking(move || step.run(&info)).await.map_err(|_| StepError::Abandoned)?
     }
 
-    /// Tries to reach host `to` from host `from` (`n1`, `c1`, …) by TCP.
-    pub async fn probe(&self, _from: &str, _to: &str, _timeout: Duration) -> Probe {
-        unimplemented!()
+    /// Tries to reach host `to` from host `from` (`n1`, `c1`, …) by TCP. A cut in either direction gives
+    /// [`Probe::Silent`]: an answer that is lost looks like a question that is lost.
+    pub async fn probe(&self, from: &str, to: &str, timeout: Duration) -> Probe {
+        let (Some(host), Some(address)) = (self.fabric.hosts.get(from), self.fabric.info.address(to)) else {
+            return Probe::Error(format!("there is no host {from:?} or {to:?}"));
+        };
+        match tokio::time::timeout(timeout, host.connect(SocketAddrV4::new(address, PROBE_PORT))).await {
+            Err(_) => Probe::Silent,
+            Ok(Ok(_)) => Probe::Reached,
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Probe::Reached,
+            Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => Probe::Silent,
+            Ok(Err(error)) => Probe::Error(error.to_string()),
+        }
     }
 
-    /// What the node's processes are doing, from the kernel and not from the database.
+    /// The packets that each cut in force has dropped: whether it bites.
+    pub async fn cut_counters(&self) -> Result<Vec<CutCounter>, StepError> {
+        let counters = tokio::task::spawn_blocking(nft::counters).await.map_err(|_| StepError::Abandoned)??;
+        let name = |address: Ipv4Addr| {
+            let host = self.fabric.hosts.values().find(|host| host.address == address);
+            host.map_or_else(|| address.to_string(), |host| host.name.clone())
+        };
+        let named = |((from, to), packets)| CutCounter { from: name(from), to: name(to), packets };
+        Ok(counters.into_iter().map(named).collect())
+    }
+
+    /// What the node's processes are doing, from the kernel and not from the database. A node that does not exist is
+    /// dead.
     #[must_use]
-    pub fn node_state(&self, _node: &str) -> NodeState {
-        unimplemented!()
+    pub fn node_state(&self, node: &str) -> NodeState {
+        let state = self.fabric.info.node(node).map(process::state);
+        // Its cgroup or namespace is gone, and with it whatever ran there.
+        state.and_then(Result::ok).unwrap_or(NodeState::Dead)
     }
 
-    /// Promotes the most advanced standby that is not in `avoid` and points the other reachable ones to it.
-    pub async fn failover(&self, _avoid: &[String]) -> Result<Failover, ClusterError> {
-        unimplemented!()
+    /// Promotes the most advanced standby that answers and is not in `avoid` (by what it received), and points the
+    /// other such standbys to it. Nothing is done to the old primary, nor to nodes in `avoid`.
+    pub async fn failover(&self, avoid: &[String]) -> Result<Failover, ClusterError> {
+        match &self.backend {
+            Backend::Postgres(postgres) if postgres.can_fail_over() => postgres.failover(avoid).await,
+            _ => Err(self.unsupported("failover")),
+        }
     }
 
-    /// Makes a node follow the present primary; says how.
-    pub async fn rejoin(&self, _node: &str) -> Result<String, ClusterError> {
-        unimplemented!()
+    /// Makes a node, typically an old primary, follow the present primary; says how. A node that already does is left
+    /// alone.
+    pub async fn rejoin(&self, node: &str) -> Result<String, ClusterError> {
+        match &self.backend {
+            Backend::Postgres(postgres) if postgres.can_fail_over() => postgres.rejoin(node).await,
+            _ => Err(self.unsupported("rejoin")),
+        }
     }
 
-    /// Whether the goal is reached, else what is missing.
-    pub async fn recovered(&self, _goal: RecoveryGoal) -> Result<(), String> {
-        unimplemented!()
+    fn unsupported(&self, what: &'static str) -> ClusterError {
+        ClusterError::Unsupported { target: self.target.to_string(), what }
     }
 
-    /// Connects from client site `site` (from 0) to a node.
-    pub async fn dial(&self, _site: u32, _node: &str, _port: u16) -> io::Result<TcpStream> {
-        unimplemented!()
+    /// Whether the goal is reached, else what is missing. Looks once; the caller repeats.
+    pub async fn recovered(&self, goal: RecoveryGoal) -> Result<(), String> {
+        match goal {
+            RecoveryGoal::OnePrimary => self.backend.one_primary().await,
+            RecoveryGoal::AllServing => self.backend.all_serving().await,
+        }
+    }
+
+    /// Connects from client site `site` (from 0) to a node. The stream belongs to the caller's runtime; the caller sets
+    /// the time limit. TCP_NODELAY is set, and TCP_USER_TIMEOUT to 30 s.
+    pub async fn dial(&self, site: u32, node: &str, port: u16) -> io::Result<TcpStream> {
+        let unknown = |what: String| io::Error::new(io::ErrorKind::NotFound, format!("there is no {what}"));
+        let address = self.fabric.info.node(node).map(|node| node.address);
+        let address = address.ok_or_else(|| unknown(format!("node {node:?}")))?;
+        let name = self.fabric.info.sites.get(site as usize).map(|site| &site.name);
+        let host = name.and_then(|name| self.fabric.hosts.get(name));
+        let host: &Arc<Host> = host.ok_or_else(|| unknown(format!("client site {site}")))?;
+        host.connect(SocketAddrV4::new(address, port)).await
     }
 
     /// The port on which clients are served.
     #[must_use]
     pub fn client_port(&self) -> u16 {
-        unimplemented!()
+        self.target.database().client_port()
     }
 
-    /// Kills everything and removes what the sandbox's end does not take with it.
+    /// Kills everything and removes what the sandbox's end does not take with it. Idempotent.
     pub async fn shutdown(&self) -> Result<(), ClusterError> {
-        unimplemented!()
+        let info = self.info();
+        let stop = move || -> Result<(), ClusterError> {
+            if let Some(root) = &info.cgroup_root {
+                return Ok(sandbox::remove_leftovers(root).doing(|| format!("remove {}", root.display()))?);
+            }
+            let kill = |node: &NodeInfo| process::kill_all(node);
+            Ok(info.nodes.iter().try_for_each(kill)?)
+        };
+        tokio::task::spawn_blocking(stop).await.map_err(|_| StepError::Abandoned)?
     }
 
-    /// Whether the target can do something: `failover`, `rejoin`.
+    /// Whether the target can do something: `failover`, `rejoin`. Everything else works on every target.
     #[must_use]
-    pub fn supports(&self, _ability: &str) -> bool {
-        unimplemented!()
+    pub fn supports(&self, ability: &str) -> bool {
+        match (&self.backend, ability) {
+            (Backend::Postgres(postgres), "failover" | "rejoin") => postgres.can_fail_over(),
+            (Backend::Redis(_), "failover" | "rejoin") => false,
+            _ => ["cut", "kill", "freeze"].contains(&ability),
+        }
     }
 }

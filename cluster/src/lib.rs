@@ -5,15 +5,17 @@ mod database;
 mod error;
 mod exec;
 mod info;
+mod link;
 mod network;
 mod nft;
 mod proc;
 mod process;
 pub mod sandbox;
+mod start;
 mod step;
 mod target;
 
-pub use cluster::{Claim, ClaimedRole, Cluster, Failover, NodeState, Probe, RecoveryGoal};
+pub use cluster::{Claim, ClaimedRole, Cluster, CutCounter, Failover, NodeState, Probe, RecoveryGoal};
 pub use error::{ClusterError, ExecError, Refused, SandboxError, StepError};
 pub use exec::internal_exec;
 pub use info::{ClusterSpec, Greeting, NodeInfo, ProcessSpec, SandboxInfo, SiteInfo};
