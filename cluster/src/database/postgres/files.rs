@@ -58,10 +58,11 @@ const DEFAULTS: [SettingInfo; 7] = [
 ];
 
 /// What the sandbox decides: another value would cut off our own connections or the other nodes.
-const OURS: [&str; 11] = [
+const OURS: [&str; 12] = [
     "config_file",
     "data_directory",
     "hba_file",
+    "ident_file",
     "include",
     "include_dir",
     "include_if_exists",
@@ -118,6 +119,7 @@ pub(crate) async fn prepare(
         let hba = hba();
         write_file(&directory.join("postgresql.conf"), &configuration)?;
         write_file(&directory.join("pg_hba.conf"), &hba)?;
+        write_file(&directory.join("pg_ident.conf"), "")?;
         if index > 0 {
             follow(&nodes[index], &nodes[0])?;
         }
@@ -168,6 +170,7 @@ fn configuration(plan: &Plan, node: &NodeInfo) -> String {
     let directory = node.directory.display();
     let mut text = format!(
         "data_directory = '{directory}/data'\nhba_file = '{directory}/pg_hba.conf'\n\
+         ident_file = '{directory}/pg_ident.conf'\n\
          unix_socket_directories = '{directory}/socket'\nlisten_addresses = '{},127.0.0.1'\nport = {PORT}\n\
          log_line_prefix = '%m [%p] '\nlog_timezone = 'UTC'\n",
         node.address

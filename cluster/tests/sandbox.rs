@@ -1,0 +1,37 @@
+//! Whole clusters in real sandboxes. This program is launcher, controller and helper at once, as `schism` is:
+//!
+//! ```text
+//! sandbox [FILTER]                     runs the scenarios whose name contains FILTER, and prints what they took
+//! sandbox launch NAME RESULTS          one scenario: makes the sandbox and waits for it
+//! sandbox inside NAME RESULTS RUN_ID   its part inside
+//! sandbox internal-exec SPEC           starts a server (see `schism_cluster::internal_exec`)
+//! ```
+//!
+//! Needs root or user namespaces, and the servers; says `SKIPPED:` where something is missing.
+
+// clippy's allowances for tests look for `#[test]`, which a program without a harness has not.
+#![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used, missing_docs)]
+
+#[path = "sandbox/inside.rs"]
+mod inside;
+#[path = "sandbox/outside.rs"]
+mod outside;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    match words[..] {
+        ["internal-exec", spec] => match schism_cluster::internal_exec(spec) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        },
+        ["inside", name, results, run_id] => inside::run(name, results, run_id),
+        ["launch", name, results] => outside::launch(name, results),
+        _ => outside::run_all(&words),
+    }
+}
