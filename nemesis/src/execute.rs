@@ -41,6 +41,8 @@ const REJOIN_LIMIT: Duration = Duration::from_secs(120);
 /// How often an undo that failed is tried again, and after how long.
 const HEAL_ATTEMPTS: u32 = 3;
 const HEAL_AGAIN: Duration = Duration::from_secs(1);
+/// No further attempt after this: one that waited in vain for a database to answer has waited long enough.
+const HEAL_PATIENCE: Duration = Duration::from_secs(20);
 /// Time-to-live beyond the planned duration: verification, another fault's slow undo and a loaded machine delay an
 /// undo by seconds, and the guardian must not take a busy nemesis for a dead one.
 const TTL_MARGIN_MS: u64 = 60_000;
@@ -191,6 +193,12 @@ impl<F: Fabric> Nemesis<F> {
         }
     }
 
+    /// What failed so far; for a run whose future was dropped, [`Outcome::failures`] otherwise.
+    #[must_use]
+    pub fn failures(&self) -> &[Failure] {
+        &self.failures
+    }
+
     /// Faults in force, or perhaps in force.
     #[must_use]
     pub fn in_force(&self) -> Vec<u32> {
@@ -220,7 +228,7 @@ impl<F: Fabric> Nemesis<F> {
             Ok(chosen) => chosen,
             Err(Stop::Cancelled) => return false,
             Err(Stop::Failed(problem)) => {
-                self.fail(entry, vec![], problem, String::new());
+                self.fail(entry, vec![], problem);
                 return false;
             }
         };
@@ -229,12 +237,7 @@ impl<F: Fabric> Nemesis<F> {
         if let Err(error) = self.open(entry, injection).await {
             // Not written, so not done.
             self.open.remove(&entry.id);
-            self.fail(
-                entry,
-                victims,
-                format!("not injected, because the ledger cannot be written: {error}"),
-                String::new(),
-            );
+            self.fail(entry, victims, format!("not injected, because the ledger cannot be written: {error}"));
             return false;
         }
         let detail = self.open.get(&entry.id).map(|open| open.injection.detail.clone()).unwrap_or_default();
@@ -253,7 +256,7 @@ impl<F: Fabric> Nemesis<F> {
             }
             Err(stop) => {
                 if let Stop::Failed(problem) = stop {
-                    self.fail(entry, victims, problem, String::new());
+                    self.fail(entry, victims, problem);
                 }
                 self.heal(entry.id).await;
                 false
@@ -389,19 +392,18 @@ impl<F: Fabric> Nemesis<F> {
         let (entry, victims) = (open.entry.clone(), open.injection.victims.clone());
         let early = self.healed_by_another(id).await;
         self.tell(&entry, NemesisStage::Heal, victims.clone(), Told::default());
-        let mut problem = String::new();
-        for attempt in 0..HEAL_ATTEMPTS {
-            if attempt > 0 {
-                sleep(HEAL_AGAIN).await;
-            }
+        let (begin, mut attempts) = (Instant::now(), 0);
+        let problem = loop {
+            attempts += 1;
             match self.lift(id).await {
                 Ok(told) => return self.close(&entry, victims, told, early).await,
-                Err(found) => problem = found,
+                Err(problem) if attempts == HEAL_ATTEMPTS || begin.elapsed() > HEAL_PATIENCE => break problem,
+                Err(_) => sleep(HEAL_AGAIN).await,
             }
-        }
+        };
         let said = self.open.get_mut(&id).is_some_and(|open| std::mem::replace(&mut open.said_unhealed, true));
         if !said {
-            self.fail(&entry, victims, format!("not healed after {HEAL_ATTEMPTS} attempts: {problem}"), String::new());
+            self.fail(&entry, victims, format!("not healed (attempts: {attempts}): {problem}"));
         }
     }
 
@@ -417,9 +419,9 @@ impl<F: Fabric> Nemesis<F> {
         let noted = self.with_ledger(move |ledger| ledger.undone(id, Healer::Run)).await;
         self.tell(entry, NemesisStage::Healed, victims.clone(), told);
         if let Some(by) = early {
-            self.fail(entry, victims, format!("undone early, by {by}: it was not in force as planned"), String::new());
+            self.fail(entry, victims, format!("undone early, by {by}: it was not in force as planned"));
         } else if let Err(error) = noted {
-            self.fail(entry, victims, format!("healed, but the ledger cannot be written: {error}"), String::new());
+            self.fail(entry, victims, format!("healed, but the ledger cannot be written: {error}"));
         }
     }
 
@@ -459,9 +461,9 @@ impl<F: Fabric> Nemesis<F> {
         Ok(())
     }
 
-    fn fail(&mut self, entry: &Entry, victims: Vec<String>, problem: String, verified: String) {
+    fn fail(&mut self, entry: &Entry, victims: Vec<String>, problem: String) {
         self.failures.push(Failure { id: entry.id, problem: problem.clone() });
-        self.tell(entry, NemesisStage::Failed, victims, Told { detail: problem, verified, effective_ns: None });
+        self.tell(entry, NemesisStage::Failed, victims, Told { detail: problem, ..Told::default() });
     }
 
     fn tell(&self, entry: &Entry, stage: NemesisStage, victims: Vec<String>, told: Told) {

@@ -40,7 +40,8 @@ impl ProcessId {
     }
 
     /// Whether it still exists. A zombie does not: it holds nothing but its number.
-    pub(crate) fn is_alive(self) -> bool {
+    #[must_use]
+    pub fn is_alive(self) -> bool {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok();
         let found = stat.as_deref().and_then(parse_stat);
         found.is_some_and(|(state, ticks)| ticks == self.start_ticks && !matches!(state, 'Z' | 'X'))

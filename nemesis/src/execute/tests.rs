@@ -357,7 +357,7 @@ async fn a_failed_undo_is_tried_again() {
 async fn what_cannot_be_healed_is_said_once_and_stays_in_the_ledger() {
     let mut test = Test::toml(CUT, Lies { undos_refused: u32::MAX, ..Lies::default() });
     let outcome = test.nemesis.run().await;
-    let problem = "not healed after 3 attempts: refused".to_owned();
+    let problem = "not healed (attempts: 3): refused".to_owned();
     assert_eq!(outcome.failures, [Failure { id: 0, problem }]);
     assert_eq!(test.stages(), [(0, Inject), (0, Injected), (0, Heal), (0, Failed), (0, Heal)]);
     assert_eq!(test.nemesis.in_force(), [0]);
@@ -396,6 +396,7 @@ async fn a_run_whose_future_is_dropped_can_still_be_healed() {
     assert_eq!(test.nemesis.in_force(), [0]);
     test.nemesis.heal_all().await;
     test.assert_healed();
+    assert_eq!(test.nemesis.failures(), []);
 }
 
 #[tokio::test(start_paused = true)]
