@@ -22,16 +22,17 @@ pub(crate) struct Grudge {
 
 /// Some nodes on one side, the others on the other.
 pub(crate) fn isolate(nodes: &[String], apart: &[String], clients: Clients) -> Grudge {
-    let rest: Vec<String> = nodes.iter().filter(|node| !apart.contains(node)).cloned().collect();
-    let mut sides = [with_sites(apart), with_sites(&rest)];
+    let nodes = in_order(nodes.to_vec());
+    let (apart, rest): (Vec<String>, Vec<String>) = nodes.iter().cloned().partition(|node| apart.contains(node));
+    let mut sides = [with_sites(&apart), with_sites(&rest)];
     if clients == Clients::Majority {
         let larger = usize::from(rest.len() >= apart.len());
-        sides = [apart.to_vec(), rest];
+        sides = [apart.clone(), rest];
         sides[larger].extend(nodes.iter().map(|node| site_of(node)));
     }
     let shape = format!("{{{}}} cut off from {{{}}}", sides[0].join(", "), sides[1].join(", "));
     let cut = sorted(both_ways(&sides[0], &sides[1]));
-    Grudge { cut, victims: apart.to_vec(), shape }
+    Grudge { cut, victims: apart, shape }
 }
 
 /// The first half of the order apart from the rest; the rest is larger by one when the number is odd.
@@ -82,6 +83,12 @@ pub(crate) fn majorities_ring(order: &[String]) -> Grudge {
     }
     let shape = format!("ring {}: each sees {reach} on either side", order.join("–"));
     Grudge { cut: sorted(cut), victims: order.to_vec(), shape }
+}
+
+/// `n2` before `n10`: a partition reads the same whatever order it was drawn in.
+fn in_order(mut nodes: Vec<String>) -> Vec<String> {
+    nodes.sort_by(|one, other| (one.len(), one).cmp(&(other.len(), other)));
+    nodes
 }
 
 /// The client site beside a node.
@@ -150,6 +157,9 @@ mod tests {
         let grudge = isolate(&order, &order[..1], Clients::Majority);
         assert!(!talk(&grudge, "c1", "n1") && talk(&grudge, "c1", "n2"));
         assert_eq!(grudge.shape, "{n1} cut off from {n2, n3, c1, c2, c3}");
+        let shuffled: Vec<String> = ["n3", "n10", "n2"].map(String::from).into();
+        let grudge = isolate(&shuffled, &shuffled[..1], Clients::WithNode);
+        assert_eq!(grudge.shape, "{n3, c3} cut off from {n2, n10, c2, c10}");
     }
 
     #[test]
