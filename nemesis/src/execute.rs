@@ -436,7 +436,7 @@ impl<F: Fabric> Nemesis<F> {
         if let Some(node) = self.open.get(&id).and_then(|open| open.rejoin.clone()) {
             let how = bounded(REJOIN_LIMIT, self.fabric.rejoin(&node)).await?;
             effective_ns = self.now_ns();
-            detail.push(format!("{node} rejoined: {how}"));
+            detail.push(how);
             expects.push(expect::Expect::Follows { node });
         }
         let verified = expect::check(&self.fabric, &expects).await?;

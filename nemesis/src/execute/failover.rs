@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use schism_cluster::Step;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use super::{FAILOVER_LIMIT, InForce, Nemesis, Stop, bounded};
 use crate::{
@@ -43,10 +43,11 @@ impl<F: Fabric> Nemesis<F> {
             (plan.cut_for_ms > 0).then(|| Injection::cut(grudge::isolate(&nodes, &victims, plan.clients), &nodes));
         if let Some(cut) = &cut {
             told.did(self.run_steps(&cut.steps).await?, &cut.detail);
+            // Looking whether it bites takes a part of its time, not more of it.
+            let until = Instant::now() + Duration::from_millis(plan.cut_for_ms);
             self.refuse_late(id)?;
             told.seen.push(self.see(id, &cut.bites).await?);
-            let while_cut = Duration::from_millis(plan.cut_for_ms);
-            self.unless_cancelled(sleep(while_cut)).await.ok_or(Stop::Cancelled)?;
+            self.unless_cancelled(sleep_until(until)).await.ok_or(Stop::Cancelled)?;
         }
         if plan.kill {
             let kill = Injection::kill(&victims);
@@ -70,7 +71,7 @@ impl<F: Fabric> Nemesis<F> {
         {
             open.rejoin = Some(old.to_owned());
         }
-        told.did(promoted_ns, &format!("{} promoted ({})", failover.new_primary, failover.detail));
+        told.did(promoted_ns, &failover.detail);
         told.seen.push(self.see(id, &[Expect::Primary { node: failover.new_primary }]).await?);
         Ok(told.gone_ns.unwrap_or(promoted_ns))
     }
