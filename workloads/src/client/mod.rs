@@ -11,6 +11,8 @@
 pub mod errors;
 pub mod lie;
 pub mod memory;
+pub mod postgres;
+pub mod postgres_errors;
 pub mod redis;
 pub mod redis_errors;
 mod resp;

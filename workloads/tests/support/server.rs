@@ -1,7 +1,8 @@
 //! Private servers on 127.0.0.1, ended by the process id they were started with, whatever becomes of the test.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write as _},
     net::TcpListener,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
@@ -113,14 +114,16 @@ pub(crate) async fn redis(settings: &[(&str, &str)]) -> Option<Server> {
     let dir = Dir::new("redis");
     let port = free_port();
     let log = dir.0.join("log");
-    let mut command = Command::new(binary);
-    command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
-    command.arg("--dir").arg(&dir.0);
+    let mut config = format!("port {port}\nbind 127.0.0.1\nsave \"\"\nappendonly no\ndir {}\n", dir.0.display());
     for (key, value) in settings {
-        command.args([format!("--{key}"), (*value).to_owned()]);
+        config += &format!("{key} {value}\n");
     }
+    // From standard input, so that a test may remove the directory.
+    let mut command = Command::new(binary);
+    command.arg("-");
     let output = fs::File::create(&log).unwrap();
-    let mut child = command.stdin(Stdio::null()).stdout(output).stderr(Stdio::null()).spawn().unwrap();
+    let mut child = command.stdin(Stdio::piped()).stdout(output).stderr(Stdio::null()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(config.as_bytes()).unwrap();
     wait_for_port(&mut child, port, &log).await;
     Some(Server { child, port, dir, stop_signal: "KILL" })
 }
