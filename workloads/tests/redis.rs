@@ -147,6 +147,7 @@ async fn a_server_that_dies_leaves_no_lie_behind() {
     let completion = read_in_flight.await.unwrap();
     assert_eq!((completion.kind, completion.class()), (EventType::Fail, CONNECTION_LOST));
     // The end of an idle connection is noticed before anything is sent.
+    tokio::time::sleep(Duration::from_millis(100)).await;
     let completion = idle.invoke(&add(2)).await;
     assert_eq!((completion.kind, completion.class()), (EventType::Fail, CONNECTION_LOST));
     assert!(idle.is_broken());

@@ -70,13 +70,43 @@ pub struct ErrorRow {
     pub why: &'static str,
 }
 
-/// The row for a code (or message) in a phase; `None`: not recognised, and so [`Outcome::Info`].
-pub(crate) fn row(table: &'static [ErrorRow], code: &str, phase: Phase) -> Option<&'static ErrorRow> {
+/// What a code (or message) means in a phase. Not recognised: [`Outcome::Info`].
+pub(crate) fn outcome(table: &[ErrorRow], code: &str, phase: Phase) -> Outcome {
     let fitting = table.iter().filter(|row| code.starts_with(row.code) && row.phases.contains(&phase));
-    fitting.max_by_key(|row| row.code.len())
+    fitting.max_by_key(|row| row.code.len()).map_or(Outcome::Info, |row| row.outcome)
 }
 
-/// What a code (or message) means in a phase.
-pub(crate) fn outcome(table: &'static [ErrorRow], code: &str, phase: Phase) -> Outcome {
-    row(table, code, phase).map_or(Outcome::Info, |row| row.outcome)
+#[cfg(test)]
+mod tests {
+    use super::{super::postgres_errors, super::redis_errors, *};
+
+    #[test]
+    fn the_longest_row_counts_and_the_unknown_is_in_doubt() {
+        let postgres = |code, phase| outcome(postgres_errors::table(), code, phase);
+        for (code, phase, expected) in [
+            ("23505", Phase::Commit, Outcome::Fail),
+            ("40001", Phase::Commit, Outcome::Fail),
+            ("40002", Phase::Commit, Outcome::Info),
+            ("40003", Phase::BeforeCommit, Outcome::Info),
+            ("08006", Phase::BeforeCommit, Outcome::Fail),
+            ("08006", Phase::Commit, Outcome::Info),
+            ("08007", Phase::BeforeCommit, Outcome::Info),
+            ("57P01", Phase::BeforeCommit, Outcome::Fail),
+            ("57P01", Phase::Commit, Outcome::Info),
+            ("XX000", Phase::BeforeCommit, Outcome::Info),
+            ("01000", Phase::Replication, Outcome::Info),
+        ] {
+            assert_eq!(postgres(code, phase), expected, "{code} {}", phase.name());
+        }
+        let redis = |text, phase| outcome(redis_errors::table(), text, phase);
+        for (text, phase, expected) in [
+            ("READONLY You can't write against a read only replica.", Phase::Commit, Outcome::Fail),
+            ("ERR max number of clients reached", Phase::Connect, Outcome::Fail),
+            ("ERR something new", Phase::Commit, Outcome::Info),
+            ("UNBLOCKED force unblock from blocking operation", Phase::Replication, Outcome::Info),
+            ("READONLY", Phase::Replication, Outcome::Info),
+        ] {
+            assert_eq!(redis(text, phase), expected, "{text} {}", phase.name());
+        }
+    }
 }

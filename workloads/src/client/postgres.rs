@@ -21,14 +21,14 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio_postgres::{
     AsyncMessage, Config, Connection, Error, NoTls, Statement,
-    error::{DbError, Severity},
+    error::DbError,
     tls::NoTlsStream,
     types::{FromSql, ToSql},
 };
 
 use super::{
     CAS_MISMATCH, CONNECT, CONNECTION_LOST, Client, Completion, Connect, Dial, GARBLED, UNSUPPORTED,
-    errors::{Phase, outcome, row},
+    errors::{Phase, outcome},
     op_error,
     postgres_errors::table,
 };
@@ -296,12 +296,11 @@ impl Link {
         }
     }
 
-    /// By code and severity: the words depend on the server's language.
+    /// By the server's function that says so: the words depend on its language, and the code is 01000, that of any
+    /// warning (it also comes when the server nears transaction id wraparound, say, with every single write).
     fn hear(&mut self, notice: &DbError) {
-        let code = notice.code().code();
-        let known = row(table(), code, Phase::Replication).is_some();
-        if notice.parsed_severity() == Some(Severity::Warning) && known {
-            self.local_only = Some((code.to_owned(), notice.message().to_owned()));
+        if notice.routine() == Some("SyncRepWaitForLSN") {
+            self.local_only = Some((notice.code().code().to_owned(), notice.message().to_owned()));
         }
     }
 

@@ -50,7 +50,7 @@ const TABLE: &[ErrorRow] = &[
     info("57P03", COMMIT, "shutting down while the commit was under way"),
     fail("58", BEFORE, "input or output failed before a commit was asked for; undone"),
     info("58", COMMIT, "input or output failed while the commit was under way"),
-    info("57014", REPLICATION, "a WARNING: committed here, and the wait for a synchronous replica was cancelled"),
+    info("01000", REPLICATION, "a WARNING: committed here, and the wait for a synchronous replica was cancelled"),
     info("57P01", REPLICATION, "a WARNING: committed here, and the backend ended while it waited for a replica"),
 ];
 

@@ -190,8 +190,8 @@ fn register(key: i64) -> String {
 }
 
 impl RedisClient {
-    /// Learns what a server has to say that will not serve us. ECHO and not PING, which alone of all commands that
-    /// do not write fails while the disk is full (MISCONF): a node that still serves reads would seem gone.
+    /// Learns whether a server will talk to us at all. ECHO and not PING, which alone of the commands that do not
+    /// write fails while snapshots do (MISCONF): a node that still serves reads would seem gone.
     async fn greet(&mut self) -> Result<(), OpError> {
         let reply = self.ask(cmd("ECHO").arg(0)).await;
         let failed = |trouble: Trouble| match trouble {

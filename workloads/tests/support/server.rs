@@ -172,7 +172,16 @@ async fn start_postgres(dir: Dir, settings: &[(&str, &str)]) -> Server {
     as_nobody(&mut command, &dir.0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
     let mut child = command.spawn().unwrap();
     wait_for_port(&mut child, port, &log).await;
-    Server { child, port, dir, stop_signal: "QUIT" }
+    let server = Server { child, port, dir, stop_signal: "QUIT" };
+    // It listens before it lets anybody in.
+    let config = format!("host=127.0.0.1 port={port} user=postgres dbname=postgres");
+    for _ in 0..1_000 {
+        if tokio_postgres::connect(&config, tokio_postgres::NoTls).await.is_ok() {
+            return server;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("no session: {}", fs::read_to_string(&log).unwrap_or_default());
 }
 
 pub(crate) fn postgres_binary(name: &str) -> Option<PathBuf> {
