@@ -107,7 +107,7 @@ mod tests {
     fn shapes_are_canonical_and_parse_back() {
         assert_eq!(ints(vec![1, 2]), Value::Pair(1, 2));
         assert_eq!(ints(vec![1 << 40, 2]), Value::Ints(Box::new(vec![1 << 40, 2])));
-        assert_eq!(ints(vec![]), Value::Ints(Box::new(vec![])));
+        assert_eq!(ints(vec![]), Value::Ints(Box::default()));
         for key in [0, -7, 1 << 40] {
             let write = Op::new(0, F::Write, keyed(key, Some(9)));
             assert_eq!(Request::of(&write), Some(Request::Write(key, 9)));

@@ -1,5 +1,7 @@
 //! The in-memory store tells the truth, or its one lie, often enough to be seen in a thousand operations.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests")]
+
 mod support;
 
 use std::{

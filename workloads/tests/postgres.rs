@@ -1,5 +1,7 @@
 //! The PostgreSQL client against a real server.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests")]
+
 mod support;
 
 use std::{

@@ -1,6 +1,8 @@
 //! The error table of PostgreSQL against a real server: each row that can be provoked is, and what the table says is
 //! compared with what the server kept.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests")]
+
 mod support;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};

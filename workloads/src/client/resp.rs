@@ -158,3 +158,57 @@ impl Wire {
 fn parse(digits: &[u8]) -> Option<i64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A wire that brings these bytes, so many at a time, and then ends.
+    async fn wire(bytes: &'static [u8], at_a_time: usize) -> Wire {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        server.set_nodelay(true).unwrap();
+        tokio::spawn(async move {
+            for part in bytes.chunks(at_a_time) {
+                server.write_all(part).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        });
+        Wire::new(stream)
+    }
+
+    #[tokio::test]
+    async fn replies_are_whole_however_they_are_cut() {
+        for at_a_time in 1..12 {
+            let bytes = b"+OK\r\n:-42\r\n-READONLY no\r\n$-1\r\n$3\r\n-17\r\n*3\r\n$1\r\n1\r\n:2\r\n$2\r\n33\r\n";
+            let mut wire = wire(bytes, at_a_time).await;
+            assert_eq!(wire.head().await.unwrap(), Head::Status);
+            assert_eq!(wire.head().await.unwrap(), Head::Int(-42));
+            assert_eq!(wire.head().await.unwrap(), Head::Error("READONLY no".to_owned()));
+            assert_eq!(wire.head().await.unwrap(), Head::Bulk(None));
+            assert_eq!(wire.head().await.unwrap(), Head::Bulk(Some(3)));
+            assert_eq!(wire.int_of(3).await.unwrap(), -17);
+            assert_eq!(wire.head().await.unwrap(), Head::Array(3));
+            let mut numbers = vec![0];
+            wire.ints_of(3, &mut numbers).await.unwrap();
+            assert_eq!(numbers, [0, 1, 2, 33]);
+            assert!(matches!(wire.head().await, Err(WireError::Lost(_))));
+            assert!(wire.broken);
+        }
+    }
+
+    #[tokio::test]
+    async fn garbage_is_no_reply() {
+        for bytes in [&b"hello\r\n"[..], b":x\r\n", b"$99999999999\r\n", b"*-3\r\n", b"\r\n"] {
+            let mut wire = wire(bytes, 64).await;
+            assert!(matches!(wire.head().await, Err(WireError::Garbled(_))), "{bytes:?}");
+            assert!(wire.broken);
+        }
+        let mut wire = wire(b"*1\r\n$1\r\nx\r\n", 64).await;
+        assert_eq!(wire.head().await.unwrap(), Head::Array(1));
+        assert!(matches!(wire.ints_of(1, &mut Vec::new()).await, Err(WireError::Garbled(_))));
+    }
+}

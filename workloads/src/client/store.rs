@@ -67,7 +67,7 @@ impl Store {
 
     /// The newest value that had been replaced at least `age` ago; the current one when there is none.
     pub(crate) fn read_stale(&self, key: i64, age: Duration) -> Option<i64> {
-        let Some(register) = self.registers.get(&key) else { return None };
+        let register = self.registers.get(&key)?;
         let replaced = register.iter().zip(register.iter().skip(1)).rev().find(|(_, next)| next.1.elapsed() >= age);
         replaced.map_or_else(|| self.read(key), |((value, _), _)| *value)
     }
