@@ -1,4 +1,5 @@
 //! Each checker on histories that a person can check, and against its plain definition.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 use proptest::prelude::*;
 use schism_checker::{

@@ -1,4 +1,5 @@
 //! Against verdicts of others: Knossos and Porcupine for registers, Elle for list-append.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! The history: what is read is what was written, what is malformed is listed, and nothing panics.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
 //! The sizes that the checkers are made for. Slow without optimisation, so: `cargo test --release -- --ignored`.
+#![allow(clippy::unwrap_used, clippy::print_stderr, clippy::type_complexity)]
 
 use std::time::{Duration, Instant};
 
@@ -96,7 +97,8 @@ fn register(ops: u64, keys: u64, clients: u32, damage_at: Option<u64>) -> Histor
                     value = Value::keyed(*key, Some((ended % 5) as i64));
                 }
                 let (kind, f) = (*kind, f.clone());
-                let lost = random.below(100) == 0;
+                // With enough indeterminate writes of each value, any read can be explained.
+                let lost = random.below(100) == 0 && damage_at.is_none();
                 push(if lost { EventType::Info } else { kind }, &f, value);
                 if lost {
                     process[client] += clients;
@@ -142,7 +144,7 @@ fn registers() {
         for key in &result.invalid_keys {
             eprintln!("  {} ops: {}", key.ops.len(), key.explanation);
         }
-        assert_ne!(check.valid, Validity::Valid);
+        assert_eq!(check.valid, Validity::Invalid);
     }
 }
 

@@ -20,7 +20,7 @@
 //!
 //! Not checked: cycles of dependencies in general (G0, G1c, G-single, G2 over more than two transactions, and all with
 //! session and real-time edges), intermediate reads (G1b), and write skew between transactions whose reads are more than
-//! [`NEIGHBOURS`] appends old. A history without the anomalies above is not proven isolated, and the summary says so.
+//! 32 appends old. A history without the anomalies above is not proven isolated, and the summary says so.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -232,7 +232,9 @@ pub fn check(history: &History) -> Check {
     internal(history, &mut found);
     let mut longest: FxHashMap<i64, &[i64]> = FxHashMap::default();
     for (key, reads) in &reads {
-        longest.insert(*key, contents(history, *key, reads, &appended, &mut found));
+        if let Some(list) = contents(history, *key, reads, &appended, &mut found) {
+            longest.insert(*key, list);
+        }
     }
     lost_updates(history, &mut found);
     write_skews(history, &appended, &longest, &mut found);
@@ -272,19 +274,21 @@ fn internal(history: &History, found: &mut Found) {
     }
 }
 
-/// Duplicates, garbage, aborted reads and incompatible orders of one key. Gives its longest read.
+/// Duplicates, garbage, aborted reads and incompatible orders of one key. Gives its longest read, if all others are
+/// prefixes of it.
 fn contents<'h>(
     history: &History,
     key: i64,
     reads: &[ListRead<'h>],
     appended: &FxHashMap<(i64, i64), Appended>,
     found: &mut Found,
-) -> &'h [i64] {
+) -> Option<&'h [i64]> {
     let mut by_length: Vec<&ListRead<'_>> = reads.iter().collect();
     by_length.sort_by_key(|read| (read.list.len(), read.op.complete_index));
     // Each list's elements need a look only beyond the longest list before it of which it is a continuation.
     let mut reported: FxHashSet<i64> = FxHashSet::default();
     let mut before: Option<&ListRead<'_>> = None;
+    let mut in_order = true;
     for read in &by_length {
         let looked_at = before.map_or(0, |before| common_prefix(before.list, read.list));
         for element in &read.list[looked_at..] {
@@ -311,24 +315,22 @@ fn contents<'h>(
                 Some(_) => {}
             }
         }
-        let mut sorted = read.list.to_vec();
-        sorted.sort_unstable();
-        let once = |element| appended.get(&(key, element)).is_none_or(|appended| !appended.repeated);
-        if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1] && once(pair[0]))
-            && looked_at < read.list.len()
-        {
-            found.add("duplicate-elements", &[read.op.complete_index], || {
-                format!(
-                    "Key {key} was read by {} with element {} twice: {}",
-                    the_txn(&read.op),
-                    pair[0],
-                    short(read.list)
-                )
-            });
+        if looked_at < read.list.len() {
+            let mut sorted = read.list.to_vec();
+            sorted.sort_unstable();
+            let once = |element| appended.get(&(key, element)).is_none_or(|appended| !appended.repeated);
+            if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1] && once(pair[0])) {
+                in_order = false;
+                found.add("duplicate-elements", &[read.op.complete_index], || {
+                    let txn = the_txn(&read.op);
+                    format!("Key {key} was read by {txn} with element {} twice: {}", pair[0], short(read.list))
+                });
+            }
         }
         if let Some(before) = before
             && looked_at < before.list.len()
         {
+            in_order = false;
             found.add("incompatible-order", &[before.op.complete_index, read.op.complete_index], || {
                 format!(
                     "Key {key} was read as {} by {}, and as {} by {}: neither is a prefix of the other, they part at \
@@ -342,19 +344,23 @@ fn contents<'h>(
         }
         before = Some(read);
     }
-    before.map_or(&[], |read| read.list)
+    // Where all reads are prefixes of each other, the last is the longest of them.
+    by_length.last().filter(|_| in_order).map(|read| read.list)
 }
 
 fn common_prefix(left: &[i64], right: &[i64]) -> usize {
     left.iter().zip(right).take_while(|(left, right)| left == right).count()
 }
 
+/// A key, and of the version that was read the length and the last element.
+type Version = (i64, usize, Option<i64>);
+
 /// `lost-update`: by key and version read first.
 fn lost_updates(history: &History, found: &mut Found) {
     // The version is told by its length and last element; elements are unique, and where they are not, a longer look
     // below decides.
-    let mut by_version: FxHashMap<(i64, usize, Option<i64>), Vec<(Op<'_>, &[i64])>> = FxHashMap::default();
-    let mut order: Vec<(i64, usize, Option<i64>)> = Vec::new();
+    let mut by_version: FxHashMap<Version, Vec<(Op<'_>, &[i64])>> = FxHashMap::default();
+    let mut order: Vec<Version> = Vec::new();
     for op in history.ops().filter(|op| *op.f == F::Txn && op.outcome == Outcome::Ok) {
         let mops = op.value.as_mops().unwrap_or_default();
         let mut read: BTreeSet<i64> = BTreeSet::new();
@@ -392,21 +398,26 @@ fn lost_updates(history: &History, found: &mut Found) {
     }
 }
 
-/// `write-skew`.
+/// `write-skew`, over the keys of which all reads agree on one order.
 fn write_skews(
     history: &History,
     appended: &FxHashMap<(i64, i64), Appended>,
     longest: &FxHashMap<i64, &[i64]>,
     found: &mut Found,
 ) {
+    let positions = Positions {
+        longest,
+        of: longest
+            .iter()
+            .flat_map(|(key, list)| list.iter().enumerate().map(|(at, element)| ((*key, *element), at)))
+            .collect(),
+    };
     // Acknowledged elements that no read holds come after all that are read. In the order of operations.
     let mut unread: FxHashMap<i64, Vec<i64>> = FxHashMap::default();
-    let in_longest: FxHashSet<(i64, i64)> =
-        longest.iter().flat_map(|(key, list)| list.iter().map(move |element| (*key, *element))).collect();
     for op in history.ops().filter(|op| *op.f == F::Txn && op.outcome == Outcome::Ok) {
         for mop in op.value.as_mops().unwrap_or_default() {
             if let Mop::Append { key, element } = mop
-                && !in_longest.contains(&(*key, *element))
+                && !positions.of.contains_key(&(*key, *element))
             {
                 unread.entry(*key).or_default().push(*element);
             }
@@ -420,17 +431,13 @@ fn write_skews(
         }
         for mop in mops {
             let Mop::Read { key, list } = mop else { continue };
-            let list = list.as_deref().unwrap_or_default();
-            let later = longest.get(key).and_then(|longest| longest.get(list.len()..)).unwrap_or_default();
+            let read_len = list.as_deref().unwrap_or_default().len();
+            let Some(later) = longest.get(key).and_then(|longest| longest.get(read_len..)) else { continue };
             let unread = unread.get(key).map_or(&[][..], Vec::as_slice);
             for element in later.iter().take(NEIGHBOURS).chain(unread.iter().take(NEIGHBOURS)) {
                 let Some(Appended { op, ok: Some(_), .. }) = appended.get(&(*key, *element)) else { continue };
-                // Where orders are incompatible, the element may be in the read all the same.
-                if *op == first.id || list.contains(element) {
-                    continue;
-                }
-                let Some(second) = history.op(*op) else { continue };
-                let Some(other) = skewed(&first, *key, &second) else { continue };
+                let Some(second) = history.op(*op).filter(|second| second.id != first.id) else { continue };
+                let Some(other) = positions.skewed(&first, *key, &second) else { continue };
                 if pairs.insert((first.id.min(second.id), first.id.max(second.id))) {
                     found.add("write-skew", &[first.complete_index, second.complete_index], || {
                         format!(
@@ -446,19 +453,30 @@ fn write_skews(
     }
 }
 
-/// A key other than `except` that `first` appended to and `second` read without that.
-fn skewed(first: &Op<'_>, except: i64, second: &Op<'_>) -> Option<i64> {
-    let second_mops = second.value.as_mops().unwrap_or_default();
-    first.value.as_mops().unwrap_or_default().iter().find_map(|mop| match mop {
-        Mop::Append { key, element } if *key != except => second_mops
-            .iter()
-            .any(|mop| match mop {
-                Mop::Read { key: read, list } => read == key && !list.as_deref().unwrap_or_default().contains(element),
-                Mop::Append { .. } => false,
-            })
-            .then_some(*key),
-        _ => None,
-    })
+/// Where each element stands in the longest read of its key, of which every read is a prefix.
+struct Positions<'p> {
+    longest: &'p FxHashMap<i64, &'p [i64]>,
+    of: FxHashMap<(i64, i64), usize>,
+}
+
+impl Positions<'_> {
+    /// A key other than `except` that `first` appended to and `second` read without that.
+    fn skewed(&self, first: &Op<'_>, except: i64, second: &Op<'_>) -> Option<i64> {
+        let second_mops = second.value.as_mops().unwrap_or_default();
+        first.value.as_mops().unwrap_or_default().iter().find_map(|mop| match mop {
+            Mop::Append { key, element } if *key != except && self.longest.contains_key(key) => {
+                let position = self.of.get(&(*key, *element)).copied().unwrap_or(usize::MAX);
+                let lacks = |mop: &Mop| match mop {
+                    Mop::Read { key: read, list } => {
+                        read == key && position >= list.as_deref().unwrap_or_default().len()
+                    }
+                    Mop::Append { .. } => false,
+                };
+                second_mops.iter().any(lacks).then_some(*key)
+            }
+            _ => None,
+        })
+    }
 }
 
 /// `lost-append`. Gives how many acknowledged elements nothing can be said of.

@@ -115,6 +115,14 @@ pub fn check(history: &History, budget: &Budget) -> Check {
         };
         let (answer, steps) = decide(&part, allowance);
         result.steps += steps;
+        let mut accuse = |evidence: shrink::Evidence| {
+            let explanation = explain(history, &part, &evidence);
+            let ops: Vec<EvidenceOp> =
+                evidence.calls.iter().filter_map(|call| evidence_op(history, &part, call)).collect();
+            let indexes = ops.iter().filter_map(|op| op.complete_index.or(Some(op.invoke_index)));
+            findings.push("nonlinearizable", indexes.collect(), || format!("Key {key}: {explanation}."));
+            result.invalid_keys.push(NonlinearizableKey { key, ops, explanation });
+        };
         match answer {
             Answer::Linearizable(order) => {
                 if !recheck::is_linearization(&CasRegister, 0, &part.calls, &order) {
@@ -123,16 +131,14 @@ pub fn check(history: &History, budget: &Budget) -> Check {
                     result.unknown_keys.push((key, reason.into()));
                 }
             }
-            Answer::OutOfBudget(reason) => result.unknown_keys.push((key, reason)),
-            Answer::NotLinearizable { stuck_at } => {
-                let evidence = shrink::shrink(&part, stuck_at);
-                let explanation = explain(history, &part, &evidence);
-                let ops: Vec<EvidenceOp> =
-                    evidence.calls.iter().filter_map(|call| evidence_op(history, &part, call)).collect();
-                let indexes = ops.iter().filter_map(|op| op.complete_index.or(Some(op.invoke_index)));
-                findings.push("nonlinearizable", indexes.collect(), || format!("Key {key}: {explanation}."));
-                result.invalid_keys.push(NonlinearizableKey { key, ops, explanation });
-            }
+            Answer::OutOfBudget { reason, stuck_at } => match shrink::shrink(&part, stuck_at, false) {
+                Some(evidence) => accuse(evidence),
+                None => result.unknown_keys.push((key, reason)),
+            },
+            Answer::NotLinearizable { stuck_at } => match shrink::shrink(&part, stuck_at, true) {
+                Some(evidence) => accuse(evidence),
+                None => result.unknown_keys.push((key, "no evidence".into())),
+            },
         }
     }
     let reason = if let Some((key, reason)) = result.unknown_keys.first() {

@@ -55,7 +55,12 @@ pub(crate) enum Answer {
         stuck_at: u32,
     },
     /// Not decided.
-    OutOfBudget(String),
+    OutOfBudget {
+        /// Why.
+        reason: String,
+        /// Position in `calls`: no attempt came past its return so far.
+        stuck_at: u32,
+    },
 }
 
 /// Searches a linearization of `calls`, which are ordered by invocation, from the state `initial`. Gives the steps taken
@@ -69,7 +74,10 @@ where
         0..=64 => Search::<M, 1>::new(model, initial, calls, &prepared, allowance).run(),
         65..=256 => Search::<M, 4>::new(model, initial, calls, &prepared, allowance).run(),
         257..=1024 => Search::<M, 16>::new(model, initial, calls, &prepared, allowance).run(),
-        slots => (Answer::OutOfBudget(format!("{slots} operations are in flight at once, more than 1024")), 0),
+        slots => {
+            let reason = format!("{slots} operations are in flight at once, more than 1024");
+            (Answer::OutOfBudget { reason, stuck_at: 0 }, 0)
+        }
     }
 }
 
@@ -267,12 +275,14 @@ where
                 self.frames.push(Frame { configuration: self.now, order_len, next: 0 });
             }
             if self.memo.len() + self.used_sets.len() > self.allowance.memo_entries {
-                return (Answer::OutOfBudget(format!("more than {} configurations", self.memo.len())), self.steps);
+                let reason = format!("more than {} configurations", self.allowance.memo_entries);
+                return (Answer::OutOfBudget { reason, stuck_at }, self.steps);
             }
             // The next choice that is left.
             loop {
                 if self.steps > self.allowance.steps {
-                    return (Answer::OutOfBudget(format!("more than {} steps", self.allowance.steps)), self.steps);
+                    let reason = format!("more than {} steps", self.allowance.steps);
+                    return (Answer::OutOfBudget { reason, stuck_at }, self.steps);
                 }
                 let Some(frame) = self.frames.last_mut() else {
                     return (Answer::NotLinearizable { stuck_at }, self.steps);

@@ -41,8 +41,10 @@ pub(crate) struct Evidence {
     pub(crate) is_window: bool,
 }
 
-/// Shrinks the evidence against a part that the search found not linearizable.
-pub(crate) fn shrink(part: &Part, stuck_at: u32) -> Evidence {
+/// Shrinks the evidence against a part that the search found not linearizable (`proven`), or about which it could not
+/// decide: then there is evidence only if a window around the place where it was stuck is impossible by itself. (A
+/// search that fails late in a long history goes back through all of it before it can say so; a window need not.)
+pub(crate) fn shrink(part: &Part, stuck_at: u32, proven: bool) -> Option<Evidence> {
     let calls = &part.calls;
     let around = stuck_at as usize;
     let nearest = calls[around];
@@ -54,23 +56,27 @@ pub(crate) fn shrink(part: &Part, stuck_at: u32) -> Evidence {
             .iter()
             .any(|call| call.op.produces() == Some(value) && call.invoke < nearest.ret && call.invoke != nearest.invoke)
     {
-        return Evidence { calls: vec![nearest], stuck: nearest, is_window: false };
+        return Some(Evidence { calls: vec![nearest], stuck: nearest, is_window: false });
     }
     // Where the search got stuck is near the contradiction, but as it looks ahead, not always after it. Ever larger
     // windows around it; the largest is the whole part, of which we know that it is impossible.
     let mut shrinker = Shrinker { steps: 0, start: 0, end: NEVER };
     let mut kept = calls.clone();
+    let mut found = proven;
     let mut size = 8;
     while size < calls.len() && shrinker.steps < STEPS_MAX / 2 {
         shrinker.start = around.checked_sub(size).map_or(0, |first| calls[first].invoke);
         shrinker.end = calls.get(around + size).map_or(NEVER, |last| last.invoke);
         let window = shrinker.cut(calls);
         if shrinker.impossible(&window) {
-            kept = window;
+            (kept, found) = (window, true);
             break;
         }
         (shrinker.start, shrinker.end) = (0, NEVER);
         size *= 2;
+    }
+    if !found {
+        return None;
     }
     // The earliest return by which it is impossible: whose operation is to blame. Prefixes of it are possible.
     let mut ends: Vec<u32> =
@@ -122,7 +128,7 @@ pub(crate) fn shrink(part: &Part, stuck_at: u32) -> Evidence {
         }
         run = run.div_ceil(2);
     }
-    Evidence { calls: kept, stuck, is_window: shrinker.start > 0 }
+    Some(Evidence { calls: kept, stuck, is_window: shrinker.start > 0 })
 }
 
 /// The calls without those of the range that may be taken out.

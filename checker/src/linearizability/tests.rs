@@ -42,8 +42,16 @@ fn agree(calls: &[Call]) -> Result<(), String> {
     if matches!(dropped, Answer::Linearizable(_)) != expected {
         return Err(format!("{expected}, but {dropped:?} without unobserved calls for {calls:?}"));
     }
+    // What a window alone proves without the search must be true, wherever it is looked for.
+    for stuck_at in 0..calls.len() as u32 {
+        let part = Part { calls: calls.to_vec(), values: vec![1, 2, 3, 4, 5, 6] };
+        if expected && shrink(&part, stuck_at, false).is_some() {
+            return Err(format!("a window at {stuck_at} accuses {calls:?}"));
+        }
+    }
     if let Answer::NotLinearizable { stuck_at } = answer {
-        let evidence = shrink(&Part { calls: calls.to_vec(), values: vec![1, 2, 3, 4, 5, 6] }, stuck_at);
+        let evidence = shrink(&Part { calls: calls.to_vec(), values: vec![1, 2, 3, 4, 5, 6] }, stuck_at, true);
+        let Some(evidence) = evidence else { return Err(format!("no evidence for {calls:?}")) };
         if brute(&evidence.calls) {
             return Err(format!("evidence {:?} is linearizable for {calls:?}", evidence.calls));
         }
@@ -178,5 +186,25 @@ proptest! {
             prop_assert!(brute(&calls));
         }
         agree(&calls).map_err(TestCaseError::fail)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    /// Longer histories than every order can be tried of: lawful ones are never accused, not even by a window.
+    #[test]
+    fn lawful_histories_are_linearizable(
+        ops in prop::collection::vec(op(3), 20..80),
+        choices in prop::collection::vec(0_usize..8, 40..160),
+    ) {
+        let calls = lawful(&ops, &choices);
+        let (answer, _) = search(&CasRegister, 0, &calls, AMPLE);
+        let Answer::Linearizable(order) = answer else { return Err(TestCaseError::fail(format!("{answer:?}"))) };
+        prop_assert!(is_linearization(&CasRegister, 0, &calls, &order));
+        let part = Part { calls: calls.clone(), values: vec![1, 2, 3, 4, 5, 6] };
+        for stuck_at in 0..calls.len() as u32 {
+            prop_assert!(shrink(&part, stuck_at, false).is_none(), "{stuck_at}");
+        }
     }
 }

@@ -1,5 +1,5 @@
 //! What several tests need: histories with known verdicts beside the checkout, and just enough EDN to read them.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, clippy::print_stderr)]
 
 use std::{collections::BTreeMap, path::PathBuf};
 
