@@ -107,7 +107,7 @@ impl Workload for ListAppend {
         let chunk = |start: i64| {
             let read = |key| Mop::Read { key, list: None };
             let mops = (start..keys.min(start + KEYS_PER_FINAL_READ)).map(read).collect();
-            (Value::Txn(Box::new(mops)), F::Txn)
+            (Value::txn(mops), F::Txn)
         };
         (0..keys).step_by(KEYS_PER_FINAL_READ as usize).map(chunk).collect()
     }
@@ -147,6 +147,6 @@ impl Script for ListAppendScript {
         self.ops += 1;
         let length = 1 + self.stream.below(u64::from(self.options.max_txn_length));
         let mops = (0..length).map(|_| self.draw_mop(base)).collect();
-        (F::Txn, Value::Txn(Box::new(mops)))
+        (F::Txn, Value::txn(mops))
     }
 }

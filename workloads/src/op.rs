@@ -27,29 +27,6 @@ impl Op {
     }
 }
 
-/// Integers in the canonical shape (see [`Value`]): two of them may be a [`Value::Pair`].
-pub(crate) fn ints(numbers: Vec<i64>) -> Value {
-    if let [first, second] = numbers[..]
-        && let Ok(first) = i32::try_from(first)
-    {
-        return Value::Pair(first, second);
-    }
-    Value::Ints(Box::new(numbers))
-}
-
-/// `[key, value]`; `[key, null]` for a read not yet answered or a key that was never written.
-pub(crate) fn keyed(key: i64, value: Option<i64>) -> Value {
-    match value {
-        Some(value) => ints(vec![key, value]),
-        None => Value::List(Box::new(vec![Value::Int(key), Value::Nil])),
-    }
-}
-
-/// `[key, [old, new]]`.
-pub(crate) fn keyed_cas(key: i64, old: i64, new: i64) -> Value {
-    Value::KeyedPair(Box::new((key, old, new)))
-}
-
 /// What the store must do for an operation, parsed once from the shapes of [`F`] and [`Value`]; every client starts
 /// from it, so that none can read `[1, 2]` differently from another.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -74,17 +51,13 @@ impl<'a> Request<'a> {
         match (&op.f, &op.value) {
             (F::Add, Value::Int(element)) => Some(Self::Add(*element)),
             (F::Read, Value::Nil) => Some(Self::ReadSet),
-            (F::Read, Value::List(list)) => match list[..] {
-                [Value::Int(key), Value::Nil] => Some(Self::Read(key)),
-                _ => None,
+            (F::Read, value) => match value.as_keyed()? {
+                (key, None) => Some(Self::Read(key)),
+                (_, Some(_)) => None,
             },
-            (F::Write, Value::Pair(key, value)) => Some(Self::Write(i64::from(*key), *value)),
-            (F::Write, Value::Ints(numbers)) => match numbers[..] {
-                [key, value] => Some(Self::Write(key, value)),
-                _ => None,
-            },
-            (F::Cas, Value::KeyedPair(triple)) => Some(Self::Cas(triple.0, triple.1, triple.2)),
-            (F::Txn, Value::Txn(mops)) => Some(Self::Txn(mops)),
+            (F::Write, value) => value.as_keyed().and_then(|(key, value)| Some(Self::Write(key, value?))),
+            (F::Cas, value) => value.as_cas().map(|(key, old, new)| Self::Cas(key, old, new)),
+            (F::Txn, value) => value.as_mops().map(Self::Txn),
             _ => None,
         }
     }
@@ -104,18 +77,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shapes_are_canonical_and_parse_back() {
-        assert_eq!(ints(vec![1, 2]), Value::Pair(1, 2));
-        assert_eq!(ints(vec![1 << 40, 2]), Value::Ints(Box::new(vec![1 << 40, 2])));
-        assert_eq!(ints(vec![]), Value::Ints(Box::default()));
+    fn requests_are_read_from_the_shapes_of_values() {
         for key in [0, -7, 1 << 40] {
-            let write = Op::new(0, F::Write, keyed(key, Some(9)));
-            assert_eq!(Request::of(&write), Some(Request::Write(key, 9)));
-            let read = Op::new(0, F::Read, keyed(key, None));
-            assert_eq!(Request::of(&read), Some(Request::Read(key)));
-            let cas = Op::new(0, F::Cas, keyed_cas(key, 1, 2));
-            assert_eq!(Request::of(&cas), Some(Request::Cas(key, 1, 2)));
+            for (f, value, expected) in [
+                (F::Write, Value::keyed(key, Some(9)), Some(Request::Write(key, 9))),
+                (F::Read, Value::keyed(key, None), Some(Request::Read(key))),
+                (F::Cas, Value::cas(key, 1, 2), Some(Request::Cas(key, 1, 2))),
+                (F::Write, Value::keyed(key, None), None),
+                (F::Read, Value::keyed(key, Some(9)), None),
+            ] {
+                assert_eq!(Request::of(&Op::new(0, f, value)), expected);
+            }
         }
+        assert_eq!(Request::of(&Op::new(0, F::Read, Value::Nil)), Some(Request::ReadSet));
         assert_eq!(Request::of(&Op::new(0, F::Add, Value::Nil)), None);
+        assert_eq!(Request::of(&Op::new(0, F::Txn, Value::txn(vec![]))), Some(Request::Txn(&[])));
     }
 }

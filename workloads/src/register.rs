@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     generator::{Generator, Script, scripts},
-    op::{keyed, keyed_cas},
     options::{Choices, OptionRow, WorkloadError, number},
     set::unique,
     workload::{Workload, WorkloadPlan},
@@ -104,7 +103,7 @@ impl Workload for Register {
     }
 
     fn final_reads(&self, _plan: &WorkloadPlan, _invoked_per_client: &[u64]) -> Vec<(Value, F)> {
-        (0..self.options.keys).map(|key| (keyed(i64::from(key), None), F::Read)).collect()
+        (0..self.options.keys).map(|key| (Value::keyed(i64::from(key), None), F::Read)).collect()
     }
 }
 
@@ -129,7 +128,7 @@ impl RegisterScript {
     fn write(&mut self, key: i64) -> (F, Value) {
         let value = self.unique();
         self.last_written = Some((key, value));
-        (F::Write, keyed(key, Some(value)))
+        (F::Write, Value::keyed(key, Some(value)))
     }
 }
 
@@ -138,13 +137,13 @@ impl Script for RegisterScript {
         let choice = self.stream.weighted(&self.weights);
         let key = self.stream.below(u64::from(self.keys)) as i64;
         match (choice, self.last_written) {
-            (Some(0), _) => (F::Read, keyed(key, None)),
+            (Some(0), _) => (F::Read, Value::keyed(key, None)),
             // From what this slot put there itself: it cannot know what the register holds, since its operations
             // may not depend on answers, and so it succeeds when nobody wrote in between.
             (Some(2), Some((key, old))) => {
                 let new = self.unique();
                 self.last_written = Some((key, new));
-                (F::Cas, keyed_cas(key, old, new))
+                (F::Cas, Value::cas(key, old, new))
             }
             // Nothing written yet that could be compared with.
             _ => self.write(key),

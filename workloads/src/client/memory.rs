@@ -15,7 +15,7 @@ use schism_seed::{Seed, Stream};
 use serde::{Deserialize, Serialize};
 
 use super::{CAS_MISMATCH, Client, Completion, Connect, UNSUPPORTED, lie::Lie, lie::LieError, op_error, store::Store};
-use crate::op::{Op, Request, ints, keyed};
+use crate::op::{Op, Request};
 
 /// The nodes, the primary first.
 pub const NODES: [&str; 3] = ["n1", "n2", "n3"];
@@ -225,8 +225,8 @@ impl Session<'_> {
 
     fn invoke(&mut self, request: Request<'_>) -> Completion {
         match request {
-            Request::ReadSet => Completion::ok_with(ints(self.store.set.clone())),
-            Request::Read(key) => Completion::ok_with(keyed(key, self.read(key))),
+            Request::ReadSet => Completion::ok_with(Value::ints(self.store.set.clone())),
+            Request::Read(key) => Completion::ok_with(Value::keyed(key, self.read(key))),
             Request::Txn(mops) if request.only_reads() => self.transact(mops),
             write => self.invoke_write(write),
         }
@@ -309,7 +309,7 @@ impl Session<'_> {
                 }
             }
         }
-        Completion::ok_with(Value::Txn(Box::new(done)))
+        Completion::ok_with(Value::txn(done))
     }
 
     fn append(&mut self, key: i64, element: i64) {

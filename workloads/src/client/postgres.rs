@@ -32,7 +32,7 @@ use super::{
     op_error,
     postgres_errors::table,
 };
-use crate::op::{Op, Request, ints, keyed};
+use crate::op::{Op, Request};
 
 /// Positions among a workload's statements.
 const READ: usize = 0;
@@ -433,7 +433,7 @@ impl Client for PostgresClient {
                     let read = self.session.query_ints(&self.statements[READ]).await;
                     read.map_or_else(
                         |lapse| lapse.completion(Phase::Commit, true),
-                        |all| Completion::ok_with(ints(all)),
+                        |all| Completion::ok_with(Value::ints(all)),
                     )
                 }
                 (Tables::Register, Some(request @ (Request::Read(_) | Request::Write(..) | Request::Cas(..))))
@@ -512,7 +512,7 @@ impl PostgresClient {
         match request {
             Request::Read(key) => {
                 let value: Option<i64> = self.session.query_one(&self.statements[READ], &[&key]).await?;
-                Ok(Body::Done(Some(keyed(key, value))))
+                Ok(Body::Done(Some(Value::keyed(key, value))))
             }
             Request::Write(key, value) => {
                 self.session.execute(&self.statements[WRITE], &[&key, &value]).await?;
@@ -545,7 +545,7 @@ impl PostgresClient {
                 }
             }
         }
-        Ok(Body::Done(Some(Value::Txn(Box::new(done)))))
+        Ok(Body::Done(Some(Value::txn(done))))
     }
 }
 

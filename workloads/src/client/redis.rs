@@ -8,7 +8,7 @@ use std::{collections::HashSet, sync::Arc};
 use futures::future::BoxFuture;
 use redis::{Cmd, cmd};
 use rustc_hash::FxBuildHasher;
-use schism_checker::history::OpError;
+use schism_checker::history::{OpError, Value};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -18,7 +18,7 @@ use super::{
     redis_errors::table,
     resp::{Head, Wire, WireError},
 };
-use crate::op::{Op, Request, ints, keyed};
+use crate::op::{Op, Request};
 
 /// Error class: the write was done on the primary, but fewer replicas than asked for confirmed it in time.
 pub const WAIT_SHORT: &str = "wait-short";
@@ -164,11 +164,11 @@ impl Client for RedisClient {
                     self.write(&script, Zero::Mismatch).await
                 }
                 Request::Read(key) => {
-                    let read = self.get(key).await.map(|value| keyed(key, value));
+                    let read = self.get(key).await.map(|value| Value::keyed(key, value));
                     read.map_or_else(|trouble| trouble.completion(Phase::Commit, true), Completion::ok_with)
                 }
                 Request::ReadSet => {
-                    let read = self.read_set(op.is_final).await.map(ints);
+                    let read = self.read_set(op.is_final).await.map(Value::ints);
                     read.map_or_else(|trouble| trouble.completion(Phase::Commit, true), Completion::ok_with)
                 }
                 Request::Txn(_) => unsupported(op),
