@@ -1,2 +1,80 @@
-//! placeholder
-fn main() {}
+//! schism tells a team, with evidence, what a database really promises while its machines fail.
+//!
+//! Seeded concurrent clients run against a real cluster and record every operation; a nemesis partitions, kills,
+//! pauses nodes on a schedule drawn from the same seed; checkers then decide whether the history keeps the promise,
+//! and a report shows it to a person in a minute. `docs/whats-here.md` walks the code in the order a run uses it.
+//!
+//! ```text
+//! schism run memory --set lie=lost-write      # a first try: no root, no database
+//! schism run redis/sentinel --schedule isolate-primary --seed 42
+//! ```
+
+mod check;
+mod cli;
+mod commands;
+mod exit;
+mod plan;
+mod report;
+mod result;
+mod result_dir;
+mod run;
+
+use std::{os::fd::AsFd as _, process::ExitCode};
+
+use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            // Nothing can be done about a closed standard output.
+            let _ = error.print();
+            return ExitCode::from(if asked_for { exit::VALID } else { exit::USAGE });
+        }
+    };
+    let code = dispatch(cli.command).unwrap_or_else(|error| {
+        print_error(&error);
+        exit::of_error(&error)
+    });
+    ExitCode::from(code)
+}
+
+fn dispatch(command: Command) -> anyhow::Result<u8> {
+    match command {
+        Command::Run(args) => commands::run(&args),
+        Command::Plan(args) => commands::plan(&args),
+        Command::Check(args) => commands::check(&args),
+        Command::Report(args) => commands::report(&args),
+        Command::List(args) => commands::list(&args),
+        Command::Doctor(args) => commands::doctor(&args),
+        Command::Heal => commands::heal(),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "schism", &mut std::io::stdout());
+            Ok(exit::VALID)
+        }
+        Command::InternalController { launch } => commands::run_inside(&launch),
+        Command::InternalGuardian { pointer } => {
+            // Its standard input is the read end of a pipe that only the launcher holds.
+            let lifeline = std::io::stdin().as_fd().try_clone_to_owned()?;
+            schism_nemesis::guardian_main(&pointer, lifeline)?;
+            Ok(exit::VALID)
+        }
+        Command::InternalExec { spec } => {
+            schism_cluster::internal_exec(&spec)?;
+            Ok(exit::VALID)
+        }
+        Command::InternalUndo { ledger, fault_id } => {
+            schism_nemesis::internal_undo(&ledger, fault_id)?;
+            Ok(exit::VALID)
+        }
+    }
+}
+
+/// One clear error on standard error.
+#[expect(clippy::print_stderr, reason = "errors of the command line belong there")]
+fn print_error(error: &anyhow::Error) {
+    eprintln!("schism: {error:#}");
+}

@@ -7,73 +7,73 @@ use serde::{Deserialize, Serialize};
 /// raises it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct RunResult {
+pub(crate) struct RunResult {
     /// Version of this schema: [`RunResult::SCHEMA`].
-    pub schema: u32,
+    pub(crate) schema: u32,
     /// Version of schism.
-    pub schism_version: String,
+    pub(crate) schism_version: String,
     /// All checks together, by [`Validity::combine`].
-    pub valid: Validity,
+    pub(crate) valid: Validity,
     /// The process's exit code; differs from what `valid` says when the harness failed.
-    pub exit_code: u8,
+    pub(crate) exit_code: u8,
     /// How the run ended.
-    pub outcome: Outcome,
+    pub(crate) outcome: Outcome,
     /// What went wrong in schism itself; not a verdict on the database.
-    pub harness_errors: Vec<String>,
+    pub(crate) harness_errors: Vec<String>,
     /// `redis/sentinel`, `memory`, …
-    pub target: String,
+    pub(crate) target: String,
     /// `set`, `register`, `list-append`.
-    pub workload: String,
+    pub(crate) workload: String,
     /// The seed.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// The command that repeats the plan.
-    pub command: String,
+    pub(crate) command: String,
     /// Start in UTC, RFC 3339.
-    pub started_utc: String,
+    pub(crate) started_utc: String,
     /// Wall time of the whole run in seconds, set-up and checking included.
-    pub wall_s: f64,
+    pub(crate) wall_s: f64,
     /// The guarantee in words: `acknowledged writes survive`, …
-    pub guarantee: String,
+    pub(crate) guarantee: String,
     /// The plan as it is in `plan.toml`.
-    pub plan: serde_json::Value,
+    pub(crate) plan: serde_json::Value,
     /// The database's version by node.
-    pub versions: Vec<(String, String)>,
+    pub(crate) versions: Vec<(String, String)>,
     /// Phases by start, in nanoseconds since the run started.
-    pub phases: Vec<(String, u64)>,
+    pub(crate) phases: Vec<(String, u64)>,
     /// The verdicts, most severe first.
-    pub checks: Vec<Check>,
+    pub(crate) checks: Vec<Check>,
     /// Numbers of availability.
-    pub availability: Availability,
+    pub(crate) availability: Availability,
     /// Faults by id.
-    pub faults: Vec<FaultRecord>,
+    pub(crate) faults: Vec<FaultRecord>,
     /// Which node claimed what, when, by node and time.
-    pub claims: Vec<ClaimInterval>,
+    pub(crate) claims: Vec<ClaimInterval>,
     /// What schism itself used, checking included.
     #[serde(default)]
-    pub resources: Resources,
+    pub(crate) resources: Resources,
     /// Files beside this one, by what they are: (name, path relative to this file).
-    pub files: Vec<(String, String)>,
+    pub(crate) files: Vec<(String, String)>,
 }
 
 impl RunResult {
     /// The schema's current version.
-    pub const SCHEMA: u32 = 1;
+    pub(crate) const SCHEMA: u32 = 1;
 }
 
 /// What the process that drove the clients and judged the history used, up to the writing of its reports.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Resources {
+pub(crate) struct Resources {
     /// CPU time, user and system, in seconds.
-    pub cpu_s: f64,
+    pub(crate) cpu_s: f64,
     /// Peak resident memory in bytes.
-    pub peak_memory_bytes: u64,
+    pub(crate) peak_memory_bytes: u64,
 }
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// All phases went by.
     Completed,
     /// Ctrl-C or a signal ended it early; the verdict covers what was recorded.
@@ -85,39 +85,39 @@ pub enum Outcome {
 /// A fault as it was carried out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct FaultRecord {
+pub(crate) struct FaultRecord {
     /// Position in the schedule.
-    pub id: u32,
+    pub(crate) id: u32,
     /// Kind.
-    pub kind: String,
+    pub(crate) kind: String,
     /// Target as planned.
-    pub target: String,
+    pub(crate) target: String,
     /// Nodes hurt.
-    pub victims: Vec<String>,
+    pub(crate) victims: Vec<String>,
     /// When it took hold.
-    pub start_ns: Option<u64>,
+    pub(crate) start_ns: Option<u64>,
     /// When it was lifted.
-    pub end_ns: Option<u64>,
+    pub(crate) end_ns: Option<u64>,
     /// What was done.
-    pub detail: String,
+    pub(crate) detail: String,
     /// How it was verified from the victim's side.
-    pub verified: String,
+    pub(crate) verified: String,
     /// What went wrong, if anything.
-    pub failure: Option<String>,
+    pub(crate) failure: Option<String>,
 }
 
 /// One node's claim over time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct ClaimInterval {
+pub(crate) struct ClaimInterval {
     /// The node.
-    pub node: String,
+    pub(crate) node: String,
     /// What it claimed.
-    pub role: ClaimedRole,
+    pub(crate) role: ClaimedRole,
     /// Term, timeline or epoch.
-    pub term: Option<u64>,
+    pub(crate) term: Option<u64>,
     /// First poll that said so.
-    pub start_ns: u64,
+    pub(crate) start_ns: u64,
     /// First poll that said otherwise, or the end of the run.
-    pub end_ns: u64,
+    pub(crate) end_ns: u64,
 }

@@ -135,6 +135,11 @@ impl History {
         &self.header
     }
 
+    /// Judge transactions by these consistency models instead of those that the run asked for.
+    pub fn set_consistency_models(&mut self, models: Vec<String>) {
+        self.header.consistency_models = models;
+    }
+
     /// Number of operations.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -1,0 +1,274 @@
+//! What the user typed, nothing derived. The plan is made of it in `plan`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Tests what a database really promises while its machines fail.
+#[derive(Debug, Parser)]
+#[command(
+    name = "schism",
+    version,
+    about,
+    after_help = "Exit codes: 0 valid, 1 invalid, 2 unknown, 254 bad usage or input, 255 failure of schism itself.\n\n\
+Examples:
+  schism run memory --set lie=lost-write           a first try: no root, no database
+  schism run redis/sentinel --schedule isolate-primary --seed 42
+  schism run postgres/async --schedule cut-then-failover
+  schism check results/latest/history.jsonl        judge a recorded history again
+  schism doctor                                    what this machine can do, and how to get the rest"
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run one test: start the target, drive clients and faults, check the history, write the report.
+    Run(RunArgs),
+    /// Print what `run` would do (ops and faults) and run nothing.
+    Plan(PlanArgs),
+    /// Judge recorded histories.
+    Check(CheckArgs),
+    /// Render a result folder's reports again.
+    Report(ReportArgs),
+    /// List what there is to choose from.
+    List(ListArgs),
+    /// Say what this machine can do, what is missing, and the command that gets it.
+    Doctor(DoctorArgs),
+    /// Undo faults of running tests and remove what dead ones left behind.
+    Heal,
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Runs inside the sandbox.
+    #[command(hide = true)]
+    InternalController {
+        /// The run's state, written by the launcher.
+        launch: PathBuf,
+    },
+    /// Heals when the launcher dies.
+    #[command(hide = true)]
+    InternalGuardian {
+        /// The run's pointer file.
+        pointer: PathBuf,
+    },
+    /// Starts one server inside its node.
+    #[command(hide = true)]
+    InternalExec {
+        /// What to start, as JSON.
+        spec: String,
+    },
+    /// Runs the undo steps of a fault inside the sandbox.
+    #[command(hide = true)]
+    InternalUndo {
+        /// The ledger.
+        ledger: PathBuf,
+        /// The fault.
+        fault_id: u32,
+    },
+}
+
+/// What defines a test. Each option has a default that makes `schism run TARGET` alone a sensible test.
+#[derive(Debug, Args)]
+pub(crate) struct TestArgs {
+    /// What to test, `database/topology`; `schism list targets` shows all.
+    #[arg(required_unless_present = "plan")]
+    pub(crate) target: Option<String>,
+    /// Repeat a stored plan exactly; it excludes every other option that shapes the test.
+    #[arg(long, value_name = "FILE", conflicts_with_all = TEST_OPTIONS)]
+    pub(crate) plan: Option<PathBuf>,
+    /// What the clients do: set, register, list-append.
+    #[arg(long, short, value_name = "NAME")]
+    pub(crate) workload: Option<String>,
+    /// An option of the workload (`schism list workloads`), for example keys=5. Repeatable.
+    #[arg(long = "option", short = 'o', value_name = "KEY=VALUE")]
+    pub(crate) options: Vec<String>,
+    /// Faults drawn from the seed: `kind[:target]`, comma-separated, or `none`. Without a target the seed chooses.
+    #[arg(long, value_name = "SPEC,…")]
+    pub(crate) faults: Option<String>,
+    /// A written schedule: a TOML file or the name of a shipped one (`schism list schedules`).
+    #[arg(long, value_name = "FILE|NAME", conflicts_with_all = ["faults", "interval", "fault_duration"])]
+    pub(crate) schedule: Option<String>,
+    /// Mean time from the end of one drawn fault to the start of the next [default: 10s].
+    #[arg(long, value_name = "TIME", value_parser = parse_ms)]
+    pub(crate) interval: Option<u64>,
+    /// How long each drawn fault lasts [default: 5s].
+    #[arg(long, value_name = "TIME", value_parser = parse_ms)]
+    pub(crate) fault_duration: Option<u64>,
+    /// The seed; without it one is drawn, printed and stored.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// How long clients run before the last healing [default: 60s, or as long as the schedule needs].
+    #[arg(long, value_name = "TIME", value_parser = parse_ms)]
+    pub(crate) duration: Option<u64>,
+    /// How long clients run before the first fault may start [default: 5s].
+    #[arg(long, value_name = "TIME", value_parser = parse_ms)]
+    pub(crate) steady: Option<u64>,
+    /// Concurrent clients [default: 4 a node].
+    #[arg(long, short, value_name = "N")]
+    pub(crate) clients: Option<u32>,
+    /// Operations a second over all clients; 0 is as fast as possible [default: 500].
+    #[arg(long, short, value_name = "N")]
+    pub(crate) rate: Option<f64>,
+    /// Where clients send operations [default: node for clusters].
+    #[arg(long, value_enum)]
+    pub(crate) route: Option<Route>,
+    /// How long a client waits for an answer; then the operation is indeterminate [default: 2s].
+    #[arg(long, value_name = "TIME", value_parser = parse_ms)]
+    pub(crate) op_timeout: Option<u64>,
+    /// How long to wait for the cluster to recover after the last healing [default: 60s].
+    #[arg(long, value_name = "TIME", value_parser = parse_ms)]
+    pub(crate) recovery_limit: Option<u64>,
+    /// A setting of the database (postgresql.conf, redis.conf, …) or of the memory target. Repeatable.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) settings: Vec<String>,
+    /// SQL isolation level of the clients' transactions: read-committed, repeatable-read, serializable.
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) isolation: Option<String>,
+    /// Consistency models that transactions must keep [default: what the isolation level promises].
+    #[arg(long, value_name = "MODEL,…", value_delimiter = ',')]
+    pub(crate) consistency_models: Vec<String>,
+    /// Redis: after each write WAIT for this many replicas; fewer make the write indeterminate.
+    #[arg(long, value_name = "N")]
+    pub(crate) wait: Option<u32>,
+    /// How long WAIT waits [default: 500ms].
+    #[arg(long, value_name = "TIME", value_parser = parse_ms, requires = "wait")]
+    pub(crate) wait_timeout: Option<u64>,
+}
+
+/// Options that shape the test and so cannot be given beside a stored plan.
+const TEST_OPTIONS: [&str; 19] = [
+    "target",
+    "workload",
+    "options",
+    "faults",
+    "schedule",
+    "interval",
+    "fault_duration",
+    "seed",
+    "duration",
+    "steady",
+    "clients",
+    "rate",
+    "route",
+    "op_timeout",
+    "recovery_limit",
+    "settings",
+    "isolation",
+    "consistency_models",
+    "wait",
+];
+
+/// Where clients send operations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Route {
+    /// Each client is pinned to one node and sits on its side of a cut.
+    Node,
+    /// Each client follows the node that claims to be primary, as a smart client does.
+    Primary,
+    /// Every second client follows the primary, the others are pinned.
+    Mixed,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  schism run redis/sentinel --workload set --faults partition:primary --fault-duration 20s --seed 42
+  schism run postgres/async --schedule cut-then-failover --seed 7
+  schism run postgres/single --workload register --isolation serializable --schedule kill-restart
+  schism run redis/single --faults none --rate 0 --clients 20 --set appendfsync=always
+  schism run --plan results/latest/plan.toml")]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) test: TestArgs,
+    /// Where results go.
+    #[arg(long, value_name = "DIR", default_value = "results", env = "SCHISM_RESULTS")]
+    pub(crate) results: PathBuf,
+    /// Also write the history as Jepsen's EDN.
+    #[arg(long)]
+    pub(crate) edn: bool,
+    /// Print result.json instead of the summary; no progress line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) test: TestArgs,
+    /// How many operations of each client to print.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) ops: usize,
+    /// Print one JSON object instead.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// History files (JSON lines as `run` writes them), or result folders.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// What the history is of, for files without a header: set, register, list-append.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Option<String>,
+    /// Consistency models that transactions must keep, instead of those in the file's header.
+    #[arg(long, value_name = "MODEL,…", value_delimiter = ',')]
+    pub(crate) consistency_models: Vec<String>,
+    /// Print one JSON object a line: file, model, valid, and what the checkers found.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// The result folder.
+    #[arg(default_value = "results/latest", value_name = "DIR")]
+    pub(crate) result: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// What to list.
+    #[arg(value_enum)]
+    pub(crate) what: Listing,
+    /// Print JSON instead.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What `list` lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Listing {
+    /// Databases and their topologies.
+    Targets,
+    /// What clients can do, with their options.
+    Workloads,
+    /// Kinds of faults and their targets.
+    Faults,
+    /// Written schedules shipped with schism.
+    Schedules,
+    /// Lies that the memory target can tell.
+    Lies,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Print only what earlier runs left behind, one a line; nothing when clean.
+    #[arg(long)]
+    pub(crate) leftovers: bool,
+    /// Print JSON instead.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `5s`, `500ms`, `2m` in milliseconds.
+pub(crate) fn parse_ms(text: &str) -> Result<u64, String> {
+    let duration = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; write a number with its unit, for example 500ms, 5s or 2m"))?;
+    u64::try_from(duration.as_millis()).map_err(|_| "that is longer than schism can count".to_owned())
+}

@@ -1,0 +1,109 @@
+//! `schism check`: judge recorded histories again, without a database.
+
+use std::{
+    fs::File,
+    io::BufReader,
+    path::{Path, PathBuf},
+};
+
+use schism_checker::{
+    Check, Validity,
+    history::{History, ReadOptions, read},
+};
+use serde::Serialize;
+
+use crate::{check::combine, cli::CheckArgs, exit, exit::usage};
+
+/// One line of `--json`.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Line<'a> {
+    file: &'a Path,
+    model: &'a str,
+    valid: Validity,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    warnings: &'a [String],
+    checks: &'a [Check],
+}
+
+/// Judges each file; the exit code is that of the most severe verdict, or that of bad input if any file was bad. One
+/// bad file does not keep the others from being judged.
+pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<u8> {
+    if let Some(model) = &args.model {
+        crate::plan::choose("model", model, schism_workloads::names())?;
+    }
+    for model in &args.consistency_models {
+        crate::plan::choose("consistency model", model, schism_checker::isolation::list_append::known_models())?;
+    }
+    let mut verdicts = Vec::new();
+    let mut bad_input = false;
+    for file in &args.files {
+        match check_file(file, args) {
+            Ok(valid) => verdicts.push(valid),
+            Err(error) => {
+                bad_input = true;
+                crate::print_error(&error);
+            }
+        }
+    }
+    Ok(if bad_input { exit::USAGE } else { exit::of_validity(Validity::combine(verdicts)) })
+}
+
+fn check_file(file: &Path, args: &CheckArgs) -> anyhow::Result<Validity> {
+    let path = if file.is_dir() { file.join("history.jsonl") } else { file.to_path_buf() };
+    let (history, warnings) = read_file(&path, args)?;
+    let checks = schism_checker::check(&history, &schism_checker::Options::default())
+        .map_err(|error| usage(format!("{}: {error}", path.display())))?;
+    let valid = combine(&checks);
+    print(&path, &history, valid, &warnings, &checks, args.json)?;
+    Ok(valid)
+}
+
+fn read_file(path: &PathBuf, args: &CheckArgs) -> anyhow::Result<(History, Vec<String>)> {
+    let file = File::open(path).map_err(|error| usage(format!("cannot read {}: {error}", path.display())))?;
+    let options = ReadOptions { workload: args.model.clone() };
+    let mut loaded = read(BufReader::with_capacity(1 << 20, file), &options)
+        .map_err(|problems| usage(format!("{} is not a history that can be judged:\n{problems}", path.display())))?;
+    if !args.consistency_models.is_empty() {
+        loaded.history.set_consistency_models(args.consistency_models.clone());
+    }
+    Ok((loaded.history, loaded.warnings))
+}
+
+#[expect(clippy::print_stdout, reason = "this is the command's output")]
+fn print(
+    path: &Path,
+    history: &History,
+    valid: Validity,
+    warnings: &[String],
+    checks: &[Check],
+    json: bool,
+) -> anyhow::Result<()> {
+    if json {
+        let reasons =
+            checks.iter().filter(|check| check.valid == Validity::Unknown).filter_map(|check| check.reason.clone());
+        let reason = (valid == Validity::Unknown).then(|| reasons.collect::<Vec<_>>().join("; "));
+        let line = Line { file: path, model: &history.header().workload, valid, reason, warnings, checks };
+        println!("{}", serde_json::to_string(&line)?);
+        return Ok(());
+    }
+    println!("{}: {}", path.display(), valid.name());
+    for warning in warnings {
+        println!("  warning: {warning}");
+    }
+    for check in checks {
+        println!("  {:<16} {:<8} {}", check.name, check.valid.name(), check.summary);
+        if let Some(reason) = &check.reason {
+            println!("  {:<16} {:<8} {reason}", "", "");
+        }
+        for finding in check.findings.iter().take(3) {
+            println!("    {}: {}", finding.kind, finding.sentence);
+        }
+        let left_out = check.findings_total.saturating_sub(3);
+        if left_out > 0 {
+            println!("    … and {left_out} more; --json prints up to {}", Check::FINDINGS_MAX);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! `schism doctor`: what this machine can do and how to get the rest. `schism heal`: undo and clean up.
+
+use schism_cluster::{
+    Database, TargetName, Topology,
+    sandbox::{Capabilities, Isolation, ServerBinary, capabilities},
+};
+use schism_nemesis::{StateDir, UndoCommand};
+
+use crate::{cli::DoctorArgs, exit};
+
+/// Prints what works and what is missing, each with the exact command that gets it; or what earlier runs left behind.
+#[expect(clippy::print_stdout, reason = "this is the command's output")]
+pub(crate) fn doctor(args: &DoctorArgs) -> anyhow::Result<u8> {
+    let leftovers = schism_nemesis::leftovers(&StateDir::locate()?)?;
+    if args.leftovers {
+        for line in &leftovers {
+            println!("{line}");
+        }
+        return Ok(exit::VALID);
+    }
+    let found = capabilities();
+    if args.json {
+        let report = serde_json::json!({ "capabilities": found, "leftovers": leftovers });
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print!("{}", describe(&found));
+        match leftovers.as_slice() {
+            [] => println!("leftovers      none"),
+            lines => println!("leftovers      {}; remove them with: schism heal", lines.join("; ")),
+        }
+    }
+    let lacking = found.system.iter().any(|ability| ability.required && ability.missing.is_some());
+    Ok(if lacking { exit::FAILURE } else { exit::VALID })
+}
+
+fn describe(found: &Capabilities) -> String {
+    let isolation = match found.isolation {
+        Isolation::Root => "as root",
+        Isolation::UserNamespace => "in an unprivileged user namespace",
+        Isolation::None => "not possible: only `schism run memory`, `check`, `report` and `plan` work",
+    };
+    let mut text = format!("sandbox        {isolation}\n");
+    let cgroup2 = found
+        .cgroup2
+        .as_ref()
+        .map_or("not mounted; nodes are stopped by signals".to_owned(), |path| path.display().to_string());
+    text.push_str(&format!("cgroup 2       {cgroup2}\n"));
+    for ability in &found.system {
+        let state = match (&ability.missing, ability.required) {
+            (None, _) => "works".to_owned(),
+            (Some(why), true) => format!("MISSING: {why}; get it with: {}", ability.fix),
+            (Some(why), false) => format!("missing, but not needed: {why}; get it with: {}", ability.fix),
+        };
+        text.push_str(&format!("{:<14} {state}\n", ability.name));
+    }
+    for server in &found.servers {
+        let state = match (&server.path, &server.version) {
+            (Some(path), Some(version)) => format!("{version} ({})", path.display()),
+            (Some(path), None) => path.display().to_string(),
+            (None, _) => format!("MISSING (package {}); get it with: {}", server.package, server.fix),
+        };
+        text.push_str(&format!("{:<14} {state}\n", server.name));
+    }
+    text
+}
+
+/// Refuses a run whose servers are not installed, before it leaves a trace.
+pub(crate) fn require(target: TargetName) -> anyhow::Result<()> {
+    let needed: &[&str] = match (target.database(), target.topology()) {
+        (Database::Postgres, _) => &["postgres"],
+        (Database::Redis, Topology::Sentinel) => &["redis-server", "redis-sentinel"],
+        (Database::Redis, _) => &["redis-server"],
+    };
+    let lacks = |server: &&ServerBinary| server.path.is_none() && needed.contains(&server.name);
+    let servers = schism_cluster::sandbox::capabilities().servers;
+    match servers.iter().find(lacks) {
+        None => Ok(()),
+        Some(server) => anyhow::bail!(
+            "{target} needs {}, which is not installed (package {}); get it with: {}",
+            server.name,
+            server.package,
+            server.fix
+        ),
+    }
+}
+
+/// Undoes the faults in force of running tests, and removes what dead ones left.
+#[expect(clippy::print_stdout, reason = "this is the command's output")]
+pub(crate) fn heal() -> anyhow::Result<u8> {
+    let healed = schism_nemesis::heal(&StateDir::locate()?, &UndoCommand::own()?)?;
+    let mut code = exit::VALID;
+    if healed.is_empty() {
+        println!("nothing to heal");
+    }
+    for run in healed {
+        println!("{run}");
+        if run.outcome.is_err() {
+            code = exit::FAILURE;
+        }
+    }
+    Ok(code)
+}

@@ -1,0 +1,168 @@
+//! `schism run`: the launcher. It makes the result folder, and for real clusters the sandbox in which everything else
+//! happens; what it leaves to others if it dies is in the ledger.
+
+use std::{
+    ffi::OsString,
+    fs,
+    os::unix::process::ExitStatusExt as _,
+    path::{Path, PathBuf},
+    process::ExitStatus,
+};
+
+use anyhow::Context as _;
+use nix::{
+    sys::signal::{self, SigSet, Signal},
+    unistd::Pid,
+};
+use schism_checker::history::{ReadOptions, read as read_history};
+use schism_cluster::sandbox;
+use schism_nemesis::{Guardian, Healer, Ledger, StateDir};
+
+use crate::{
+    cli::{ReportArgs, RunArgs},
+    exit,
+    exit::usage,
+    plan::{Plan, Target, from_args, repeat_command},
+    report,
+    result_dir::ResultDir,
+    run::{
+        Job, Launch, TERMINAL_COLUMNS, is_terminal, needs_sandbox, print_result, run_in_sandbox, run_memory, write_plan,
+    },
+};
+
+/// Runs one test.
+pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
+    let plan = from_args(&args.test)?;
+    if let Target::Local(name) = plan.target()? {
+        crate::commands::doctor::require(name)?;
+    }
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--json").collect();
+    let directory = ResultDir::create(&args.results, &plan)?;
+    write_plan(&directory.path, &plan)?;
+    let job = Job {
+        command: repeat_command(&arguments, &plan),
+        directory: directory.path,
+        started_utc: directory.started_utc,
+        edn: args.edn,
+        json: args.json,
+        plan,
+    };
+    if !job.json {
+        announce(&job.plan, &job.directory);
+    }
+    if needs_sandbox(&job.plan)? {
+        return launch(job);
+    }
+    let result = run_memory(&job)?;
+    print_result(&job, &result)?;
+    Ok(result.exit_code)
+}
+
+/// Everything decided, before anything starts.
+#[expect(clippy::print_stdout, reason = "this is the command's output")]
+fn announce(plan: &Plan, directory: &Path) {
+    println!(
+        "{} {}: seed {}, {} clients, {}, {:.0} s",
+        plan.target,
+        plan.workload,
+        plan.seed,
+        plan.clients,
+        if plan.rate_per_s > 0.0 { format!("{:.0} ops/s", plan.rate_per_s) } else { "as fast as possible".to_owned() },
+        plan.duration_ms as f64 / 1e3,
+    );
+    for entry in plan.schedule.entries() {
+        let length = if entry.for_ms > 0 { format!(" for {:.1} s", entry.for_ms as f64 / 1e3) } else { String::new() };
+        println!("  at {:>5.1} s  {} {}{length}", entry.at_ms as f64 / 1e3, entry.fault.kind().name(), entry.target);
+    }
+    println!("  results in {}", directory.display());
+}
+
+/// Runs a job in a sandbox and waits for its end. Whatever happens to this process, the guardian finishes the rest.
+fn launch(job: Job) -> anyhow::Result<u8> {
+    let directory = job.directory.clone();
+    let run_id = format!("{}-{}", job.started_utc.replace([':', '-'], ""), std::process::id());
+    let ledger_path = directory.join("ledger.jsonl");
+    let state = StateDir::locate().context("cannot use the state directory")?;
+    let ledger = Ledger::create(&ledger_path, &run_id).context("cannot write the ledger")?;
+    let active = state.register(&run_id, &ledger_path).context("cannot register the run")?;
+    let guardian_args = [OsString::from("internal-guardian"), active.pointer().into()];
+    let guardian = Guardian::start(&guardian_args).context("cannot start the guardian")?;
+
+    let launch_path = directory.join("launch.json");
+    fs::write(&launch_path, serde_json::to_vec(&Launch { job, run_id: run_id.clone(), ledger: ledger_path })?)?;
+    let controller_args = [OsString::from("internal-controller"), launch_path.clone().into()];
+    let mut inside = sandbox::spawn_inside(&controller_args, &run_id).context(
+        "cannot make a sandbox; `schism doctor` says what is missing, and `schism run memory` works without one",
+    )?;
+    let cgroup_root = inside.cgroup_root.clone();
+    ledger.sandbox(inside.init_pid, inside.init_start_ticks, cgroup_root.as_deref())?;
+    forward_signals(Pid::from_raw(inside.child.id().cast_signed()))?;
+    let status = inside.child.wait().context("lost sight of the sandbox")?;
+
+    if let Some(cgroup_root) = &cgroup_root {
+        sandbox::remove_leftovers(cgroup_root).context("cannot remove the sandbox's cgroups")?;
+    }
+    // Gone already unless the controller died before it read it.
+    let _ = fs::remove_file(&launch_path);
+    ledger.closed(Healer::Run)?;
+    active.finish()?;
+    guardian.finish().context("the guardian failed")?;
+    code_of(status, &directory)
+}
+
+/// Passes Ctrl-C and SIGTERM on to the sandbox, whose end ends this process. (A terminal sends Ctrl-C to both; the
+/// controller takes two within a second for one.)
+fn forward_signals(sandbox: Pid) -> anyhow::Result<()> {
+    // Blocked only now: the sandbox would inherit the mask and never see a signal.
+    let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
+    signals.thread_block()?;
+    std::thread::spawn(move || {
+        while let Ok(received) = signals.wait() {
+            if signal::kill(sandbox, received).is_err() {
+                return;
+            }
+        }
+    });
+    Ok(())
+}
+
+fn code_of(status: ExitStatus, directory: &Path) -> anyhow::Result<u8> {
+    if let Some(code) = status.code() {
+        return Ok(u8::try_from(code).unwrap_or(exit::FAILURE));
+    }
+    anyhow::bail!(
+        "the controller was ended by signal {}; the history up to then is in {}: judge it with `schism check {}`",
+        status.signal().unwrap_or_default(),
+        directory.display(),
+        directory.display()
+    )
+}
+
+/// The controller: everything inside the sandbox.
+pub(crate) fn run_inside(launch: &Path) -> anyhow::Result<u8> {
+    sandbox::prepare_inside()?;
+    let content = fs::read(launch).with_context(|| format!("cannot read {}", launch.display()))?;
+    fs::remove_file(launch)?;
+    let launch: Launch = serde_json::from_slice(&content)?;
+    let result = run_in_sandbox(&launch)
+        .with_context(|| format!("the run failed; what it saved is in {}", launch.job.directory.display()))?;
+    print_result(&launch.job, &result)?;
+    Ok(result.exit_code)
+}
+
+/// `schism report`: renders a result folder's reports again.
+#[expect(clippy::print_stdout, reason = "this is the command's output")]
+pub(crate) fn report(args: &ReportArgs) -> anyhow::Result<u8> {
+    let directory = args
+        .result
+        .canonicalize()
+        .map_err(|error| usage(format!("there is no result folder {}: {error}", args.result.display())))?;
+    let mut result = report::read(&directory).map_err(|error| usage(format!("{error:#}")))?;
+    let path: PathBuf = directory.join("history.jsonl");
+    let file = fs::File::open(&path).map_err(|error| usage(format!("cannot read {}: {error}", path.display())))?;
+    let loaded = read_history(std::io::BufReader::new(file), &ReadOptions::default())
+        .map_err(|problems| usage(format!("{}:\n{problems}", path.display())))?;
+    report::write_all(&directory, &mut result, &loaded.history)?;
+    print!("{}", report::summary(&result, &directory, is_terminal(), TERMINAL_COLUMNS));
+    Ok(exit::VALID)
+}

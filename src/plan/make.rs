@@ -1,0 +1,329 @@
+//! From the command line to a plan: defaults, seed, fault schedule, and every mistake named before anything starts.
+
+use std::{collections::BTreeMap, io::Read as _, path::Path};
+
+use schism_cluster::Database;
+use schism_nemesis::{FaultSpec, Schedule, ScheduleError, Window};
+use schism_seed::Seed;
+use schism_workloads::client::{lie::Lie, memory};
+
+use crate::{
+    cli::{Route, TestArgs},
+    exit::usage,
+};
+
+use super::{Plan, Target};
+
+const CLIENTS_PER_NODE: u32 = 4;
+const CLIENTS_MAX: u32 = 10_000;
+const DURATION_MS: u64 = 60_000;
+const STEADY_MS: u64 = 5_000;
+const INTERVAL_MS: u64 = 10_000;
+const FAULT_DURATION_MS: u64 = 5_000;
+const OP_TIMEOUT_MS: u64 = 2_000;
+const RECOVERY_LIMIT_MS: u64 = 60_000;
+const WAIT_TIMEOUT_MS: u64 = 500;
+const RATE_PER_S: f64 = 500.0;
+
+/// Clients go on this long after the last fault of a written schedule.
+const AFTER_SCHEDULE_MS: u64 = 5_000;
+
+/// What `--set` takes on the memory target.
+const MEMORY_SETTINGS: [&str; 3] = ["lie", "latency-min-us", "latency-max-us"];
+
+/// SQL isolation levels, and the model that each promises in the standard's words as Berenson et al. 1995 and
+/// Adya 1999 pin them down. PostgreSQL's `repeatable read` is snapshot isolation, which is what is asked of it here.
+const ISOLATION: [(&str, &str); 3] =
+    [("read-committed", "read-committed"), ("repeatable-read", "snapshot-isolation"), ("serializable", "serializable")];
+
+/// Decides everything from the command line.
+pub(crate) fn from_args(args: &TestArgs) -> anyhow::Result<Plan> {
+    if let Some(path) = &args.plan {
+        return Plan::read(path);
+    }
+    let Some(name) = &args.target else {
+        return Err(usage("name a target, for example `schism run memory`; `schism list targets` shows all"));
+    };
+    let target = Target::parse(name)?;
+    let seed = match args.seed {
+        Some(seed) => seed,
+        None => draw_seed()?,
+    };
+    let steady_ms = args.steady.unwrap_or(STEADY_MS);
+    let (schedule, duration_ms) = schedule_of(args, &target, seed, steady_ms)?;
+    let (isolation, consistency_models) = models_of(args, &target)?;
+    let plan = Plan {
+        schema: Plan::SCHEMA,
+        target: name_of(&target),
+        workload: args.workload.clone().unwrap_or_else(|| "set".to_owned()),
+        seed,
+        clients: args.clients.unwrap_or(CLIENTS_PER_NODE * target.nodes().len() as u32),
+        rate_per_s: args.rate.unwrap_or(RATE_PER_S),
+        route: args.route.unwrap_or(Route::Node),
+        steady_ms,
+        duration_ms,
+        op_timeout_ms: args.op_timeout.unwrap_or(OP_TIMEOUT_MS),
+        recovery_limit_ms: args.recovery_limit.unwrap_or(RECOVERY_LIMIT_MS),
+        isolation,
+        consistency_models,
+        wait_replicas: args.wait,
+        wait_timeout_ms: args.wait.map(|_| args.wait_timeout.unwrap_or(WAIT_TIMEOUT_MS)),
+        workload_options: key_values("--option", &args.options)?,
+        settings: key_values("--set", &args.settings)?,
+        schedule,
+    };
+    validate(&plan)?;
+    Ok(plan)
+}
+
+/// Names every value of a plan that cannot be carried out.
+pub(crate) fn validate(plan: &Plan) -> anyhow::Result<()> {
+    let target = plan.target()?;
+    choose("workload", &plan.workload, schism_workloads::names())?;
+    if !target.workloads().contains(&plan.workload.as_str()) {
+        return Err(usage(format!(
+            "`{}` cannot run the workload `{}`; it runs: {}",
+            plan.target,
+            plan.workload,
+            target.workloads().join(", ")
+        )));
+    }
+    schism_workloads::by_name(&plan.workload, &plan.workload_options).map_err(|error| usage(error.to_string()))?;
+    if target == Target::Memory {
+        memory_settings(plan)?;
+    }
+    if !(1..=CLIENTS_MAX).contains(&plan.clients) {
+        return Err(usage(format!("--clients must be between 1 and {CLIENTS_MAX}, not {}", plan.clients)));
+    }
+    if !plan.rate_per_s.is_finite() || plan.rate_per_s < 0.0 {
+        return Err(usage("--rate must be 0 (as fast as possible) or a positive number of operations a second"));
+    }
+    if plan.op_timeout_ms == 0 || plan.duration_ms == 0 {
+        return Err(usage("--op-timeout and --duration must be longer than 0"));
+    }
+    if plan.isolation.is_some() && !target.is_sql() {
+        return Err(usage(format!("--isolation is for SQL databases; `{}` has no isolation levels", plan.target)));
+    }
+    if plan.wait_replicas.is_some() && !target.is_redis() {
+        return Err(usage(format!("--wait is Redis' WAIT; `{}` has none", plan.target)));
+    }
+    for model in &plan.consistency_models {
+        choose("consistency model", model, schism_checker::isolation::list_append::known_models())?;
+    }
+    validate_schedule(plan, &target)
+}
+
+/// The memory target's settings: its lie and its latencies.
+pub(crate) fn memory_settings(plan: &Plan) -> anyhow::Result<(Option<Lie>, memory::Options)> {
+    let mut lie = None;
+    let mut options = memory::Options::default();
+    for (key, value) in &plan.settings {
+        let number =
+            || value.parse().map_err(|_| usage(format!("--set {key} takes a number of microseconds, not `{value}`")));
+        match key.as_str() {
+            "lie" if value == "none" => lie = None,
+            "lie" => lie = Some(Lie::by_name(value, &plan.workload).map_err(|error| usage(error.to_string()))?),
+            "latency-min-us" => options.latency_min_us = number()?,
+            "latency-max-us" => options.latency_max_us = number()?,
+            _ => choose("setting of the memory target", key, &MEMORY_SETTINGS)?,
+        }
+    }
+    if options.latency_min_us > options.latency_max_us {
+        return Err(usage("--set latency-min-us must not be more than latency-max-us"));
+    }
+    Ok((lie, options))
+}
+
+fn validate_schedule(plan: &Plan, target: &Target) -> anyhow::Result<()> {
+    let Target::Local(name) = target else {
+        return if plan.schedule.entries().is_empty() {
+            Ok(())
+        } else {
+            Err(usage(
+                "the memory target has no nodes to hurt: use `--faults none`, and `--set lie=…` for a faulty store",
+            ))
+        };
+    };
+    let nodes: Vec<String> = target.nodes().iter().map(ToString::to_string).collect();
+    let can_failover = name.database() == Database::Postgres && name.nodes() > 1;
+    plan.schedule.check(&nodes, can_failover).map_err(|error| usage(error.to_string()))?;
+    if plan.schedule.end_ms() > plan.duration_ms {
+        return Err(usage(format!(
+            "the schedule ends after {} ms, but the clients stop after --duration {} ms; give a longer --duration",
+            plan.schedule.end_ms(),
+            plan.duration_ms
+        )));
+    }
+    Ok(())
+}
+
+fn schedule_of(args: &TestArgs, target: &Target, seed: u64, steady_ms: u64) -> anyhow::Result<(Schedule, u64)> {
+    if let Some(source) = &args.schedule {
+        let schedule = written_schedule(source, Seed::new(seed))?;
+        let duration_ms = args.duration.unwrap_or(schedule.end_ms() + AFTER_SCHEDULE_MS);
+        return Ok((schedule, duration_ms));
+    }
+    let duration_ms = args.duration.unwrap_or(DURATION_MS);
+    let specs = FaultSpec::parse_list(args.faults.as_deref().unwrap_or_else(|| target.default_faults()))
+        .map_err(|error| usage(format!("--faults: {error}")))?;
+    if specs.is_empty() {
+        return Ok((Schedule::default(), duration_ms));
+    }
+    let interval_ms = args.interval.unwrap_or(INTERVAL_MS);
+    let fault_ms = args.fault_duration.unwrap_or(FAULT_DURATION_MS);
+    let window = Window { start_ms: steady_ms, end_ms: duration_ms, interval_ms, duration_ms: fault_ms };
+    let schedule =
+        Schedule::draw(&specs, Seed::new(seed), &window, target.nodes().len()).map_err(|error| match error {
+            ScheduleError::Window { .. } => usage(format!(
+                "no fault of {fault_ms} ms fits between --steady {steady_ms} ms and --duration {duration_ms} ms; \
+             give a longer --duration, a shorter --fault-duration, or `--faults none`"
+            )),
+            other => usage(format!("--faults: {other}")),
+        })?;
+    Ok((schedule, duration_ms))
+}
+
+/// A shipped schedule by its name, else a file.
+fn written_schedule(source: &str, seed: Seed) -> anyhow::Result<Schedule> {
+    let path = Path::new(source);
+    if !path.exists() {
+        return schism_nemesis::named(source, seed)
+            .map_err(|error| usage(format!("--schedule: {error}, or a TOML file")));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| usage(format!("cannot read {source}: {error}")))?;
+    Schedule::from_toml(&text, seed).map_err(|error| usage(format!("{source}: {error}")))
+}
+
+fn models_of(args: &TestArgs, target: &Target) -> anyhow::Result<(Option<String>, Vec<String>)> {
+    let transactional = args.workload.as_deref() == Some("list-append");
+    if !args.consistency_models.is_empty() && !transactional {
+        return Err(usage("--consistency-models is for transactions: use it with --workload list-append"));
+    }
+    let isolation = match &args.isolation {
+        Some(level) => {
+            choose("isolation level", level, &ISOLATION.map(|(name, _)| name))?;
+            Some(level.clone())
+        }
+        None => target.is_sql().then(|| "serializable".to_owned()),
+    };
+    if !transactional {
+        return Ok((isolation, Vec::new()));
+    }
+    if !args.consistency_models.is_empty() {
+        return Ok((isolation, args.consistency_models.clone()));
+    }
+    let promised = isolation
+        .as_deref()
+        .and_then(|level| ISOLATION.iter().find(|(name, _)| *name == level))
+        .map_or("strict-serializable", |(_, model)| model);
+    Ok((isolation, vec![promised.to_owned()]))
+}
+
+fn name_of(target: &Target) -> String {
+    match target {
+        Target::Memory => "memory".to_owned(),
+        Target::Local(name) => name.to_string(),
+    }
+}
+
+pub(crate) fn choose<T: AsRef<str>>(what: &str, given: &str, valid: &[T]) -> anyhow::Result<()> {
+    let valid: Vec<String> = valid.iter().map(|name| name.as_ref().to_owned()).collect();
+    if valid.iter().any(|name| name == given) {
+        return Ok(());
+    }
+    Err(usage(format!("there is no {what} `{given}`; choose one of: {}", nearest_first(given, &valid).join(", "))))
+}
+
+fn key_values(flag: &str, given: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut map = BTreeMap::new();
+    for pair in given {
+        let Some((key, value)) = pair.split_once('=').filter(|(key, _)| !key.is_empty()) else {
+            return Err(usage(format!("{flag} takes KEY=VALUE, not `{pair}`")));
+        };
+        if map.insert(key.to_owned(), value.to_owned()).is_some() {
+            return Err(usage(format!("{flag} {key} is given twice")));
+        }
+    }
+    Ok(map)
+}
+
+/// A seed from the system. Small enough to type again.
+fn draw_seed() -> anyhow::Result<u64> {
+    let mut bytes = [0_u8; 4];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(u64::from(u32::from_le_bytes(bytes)))
+}
+
+/// The valid names, the most similar to what was typed first (Levenshtein distance).
+pub(crate) fn nearest_first(typed: &str, names: &[String]) -> Vec<String> {
+    let mut names = names.to_vec();
+    names.sort_by_key(|name| distance(typed, name));
+    names
+}
+
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (index, from) in left.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = index + 1;
+        for (column, to) in right.iter().enumerate() {
+            let substituted = diagonal + usize::from(from != *to);
+            diagonal = row[column + 1];
+            row[column + 1] = substituted.min(row[column] + 1).min(diagonal + 1);
+        }
+    }
+    row[right.len()]
+}
+
+/// The command that repeats a run: what the user typed, with the seed that was drawn.
+pub(crate) fn repeat_command(arguments: &[String], plan: &Plan) -> String {
+    let mut words = vec!["schism".to_owned()];
+    words.extend(arguments.iter().map(|word| quote(word)));
+    let given = arguments
+        .iter()
+        .any(|word| ["--seed", "--plan"].iter().any(|flag| word == flag || word.starts_with(&format!("{flag}="))));
+    if !given {
+        words.push(format!("--seed {}", plan.seed));
+    }
+    words.join(" ")
+}
+
+fn quote(word: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_=./:,@%+".contains(letter);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_comes_first() {
+        let names = ["redis/single", "redis/sentinel", "postgres/async"].map(str::to_owned);
+        assert_eq!(nearest_first("redis/sentinal", &names)[0], "redis/sentinel");
+        assert_eq!(nearest_first("postgre/asinc", &names)[0], "postgres/async");
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+
+    #[test]
+    fn settings_are_split_at_the_first_equals_sign() {
+        let given = ["a=1".to_owned(), "b=x=y".to_owned()];
+        let map = key_values("--set", &given).unwrap();
+        assert_eq!(map["b"], "x=y");
+        assert!(key_values("--set", &["novalue".to_owned()]).is_err());
+        assert!(key_values("--set", &["a=1".to_owned(), "a=2".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        assert_eq!(quote("redis/sentinel"), "redis/sentinel");
+        assert_eq!(quote("a b"), "'a b'");
+        assert_eq!(quote("it's"), r"'it'\''s'");
+    }
+}
