@@ -1,0 +1,432 @@
+//! The acceptance cases: what real databases must be caught at, and what they must not be accused of. Each must-find
+//! case stands beside its control. Run by `scripts/acceptance`; it takes long, so it is no unit test.
+//!
+//! `scripts/acceptance [CASE…] [--seeds N]`; without a case all of them, with the seeds 1 to N (default: each case's
+//! own number).
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command of its own, whose output this is")]
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+type Judged = Result<String, String>;
+
+/// One row: how to run it, how often, and what must hold of its result.
+struct Case {
+    name: &'static str,
+    args: &'static [&'static str],
+    seeds: u64,
+    judge: fn(&Run) -> Judged,
+}
+
+/// What one run gave.
+struct Run {
+    code: i32,
+    result: Value,
+}
+
+const CASES: &[Case] = &[
+    Case {
+        name: "sentinel-isolated-primary",
+        args: &["redis/sentinel", "--workload", "set", "--schedule", "isolate-primary"],
+        seeds: 5,
+        judge: |run| {
+            run.expect_code(1)?;
+            let (lost, dual_s) = (run.number("set", "lost-percent")?, run.number("split-brain", "total-s")?);
+            ensure(lost > 5.0, format!("lost {lost:.1} % of acknowledged, expected > 5"))?;
+            ensure(dual_s > 10.0, format!("two primaries for {dual_s:.1} s, expected > 10"))?;
+            Ok(format!("lost {lost:.1} % of acknowledged, two primaries for {dual_s:.1} s, RTO {}", run.rto()))
+        },
+    },
+    Case {
+        name: "sentinel-min-replicas",
+        args: &[
+            "redis/sentinel",
+            "--workload",
+            "set",
+            "--schedule",
+            "isolate-primary",
+            "--set",
+            "min-replicas-to-write=1",
+            "--set",
+            "min-replicas-max-lag=3",
+        ],
+        seeds: 5,
+        // down-after is 3 s by default, so that losses may span 3 s + 3 s.
+        judge: |run| {
+            let (lost, window_s) = (run.number("set", "lost-percent")?, run.rpo_window_s()?);
+            ensure(window_s <= 6.0, format!("losses span {window_s:.2} s, expected <= 6 (max-lag + down-after)"))?;
+            Ok(format!("lost {lost:.1} % of acknowledged within {window_s:.2} s"))
+        },
+    },
+    Case {
+        name: "sentinel-wait",
+        args: &["redis/sentinel", "--workload", "set", "--schedule", "isolate-primary", "--wait", "1"],
+        seeds: 5,
+        judge: |run| {
+            let lost = run.list("set", "lost")?;
+            Ok(format!("{lost} acknowledged writes lost, {} indeterminate", run.number("set", "indeterminate")?))
+        },
+    },
+    Case {
+        name: "postgres-async-failover",
+        args: &["postgres/async", "--workload", "set", "--schedule", "cut-then-failover"],
+        seeds: 5,
+        judge: |run| {
+            run.expect_code(1)?;
+            let lost = run.list("set", "lost")?;
+            ensure(lost > 0, "nothing lost".to_owned())?;
+            let listed = run.details("set")?["lost"].as_array().is_some_and(|elements| {
+                elements.iter().all(|element| element["ok-ns"].is_u64() && element["node"].is_string())
+            });
+            ensure(listed, "a lost element lacks its acknowledgement time or node".to_owned())?;
+            Ok(format!("lost {lost} of {} acknowledged, RTO {}", run.number("set", "acknowledged")?, run.rto()))
+        },
+    },
+    Case {
+        name: "postgres-sync-failover",
+        args: &["postgres/sync", "--workload", "set", "--schedule", "cut-then-failover"],
+        seeds: 5,
+        judge: |run| {
+            run.expect_code(0)?;
+            Ok(format!("valid, {} acknowledged, RTO {}", run.number("set", "acknowledged")?, run.rto()))
+        },
+    },
+    Case {
+        name: "postgres-async-promote-during-cut",
+        args: &["postgres/async", "--workload", "set", "--schedule", "promote-during-cut"],
+        seeds: 5,
+        judge: |run| {
+            run.expect_code(1)?;
+            let dual_s = run.number("split-brain", "total-s")?;
+            ensure(dual_s > 0.0, "no split brain found".to_owned())?;
+            let listed = run.list("divergence", "differences")?;
+            let expected = differences_by_hand(&run.directory()?)?;
+            ensure(listed == expected, format!("{listed} differences listed, {expected} in the final reads"))?;
+            ensure(listed > 0, "the nodes do not differ".to_owned())?;
+            Ok(format!("two primaries for {dual_s:.1} s, {listed} elements on one side only, listed exactly"))
+        },
+    },
+    Case {
+        name: "postgres-single-register-kills",
+        args: &[
+            "postgres/single",
+            "--workload",
+            "register",
+            "--isolation",
+            "serializable",
+            "--schedule",
+            "kill-restart",
+            "--duration",
+            "60s",
+        ],
+        seeds: 3,
+        judge: |run| {
+            run.expect_code(0)?;
+            let faults = run.result["availability"]["faults"].as_array().map_or(0, Vec::len);
+            ensure(faults == 3, format!("{faults} kills have an RTO, expected 3"))?;
+            Ok(format!("linearizable, {} ops, RTO {}", run.number("linearizability", "ops")?, run.rto()))
+        },
+    },
+    Case {
+        name: "redis-single-aof-always-kill",
+        args: &["redis/single", "--workload", "set", "--faults", "kill", "--set", "appendfsync=always"],
+        seeds: 3,
+        judge: |run| run.expect_code(0).map(|()| format!("valid, RTO {}", run.rto())),
+    },
+    Case {
+        name: "redis-single-aof-no-kill",
+        args: &["redis/single", "--workload", "set", "--faults", "kill", "--set", "appendfsync=no"],
+        seeds: 3,
+        judge: |run| run.expect_code(0).map(|()| format!("valid: process death is not power loss; RTO {}", run.rto())),
+    },
+];
+
+impl Run {
+    fn expect_code(&self, expected: i32) -> Result<(), String> {
+        let reasons: Vec<String> = self.result["checks"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|check| check["valid"] != Value::Bool(true))
+            .map(|check| check["summary"].as_str().unwrap_or_default().to_owned())
+            .collect();
+        ensure(
+            self.code == expected,
+            format!(
+                "exit code {}, expected {expected}; {} {}",
+                self.code,
+                reasons.join(" | "),
+                self.result["harness-errors"]
+            ),
+        )
+    }
+
+    fn details(&self, check: &str) -> Result<&Value, String> {
+        self.result["checks"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|row| row["name"] == check)
+            .map(|row| &row["details"])
+            .ok_or_else(|| format!("no check {check} in the result; exit code {}", self.code))
+    }
+
+    fn number(&self, check: &str, name: &str) -> Result<f64, String> {
+        self.details(check)?[name].as_f64().ok_or_else(|| format!("{check} has no number {name}"))
+    }
+
+    /// The length of a list that the result may hold in part, with its whole length beside it.
+    fn list(&self, check: &str, name: &str) -> Result<usize, String> {
+        let details = self.details(check)?;
+        let total = details[format!("{name}-total")].as_u64().map(|total| total as usize);
+        total.or_else(|| details[name].as_array().map(Vec::len)).ok_or_else(|| format!("{check} has no list {name}"))
+    }
+
+    fn rpo_window_s(&self) -> Result<f64, String> {
+        self.details("set")?["rpo"]["window-s"].as_f64().ok_or_else(|| "no RPO".to_owned())
+    }
+
+    fn rto(&self) -> String {
+        let faults = self.result["availability"]["faults"].as_array().cloned().unwrap_or_default();
+        let times: Vec<String> = faults
+            .iter()
+            .map(|fault| fault["rto-write"]["cluster-s"].as_f64().map_or("never".to_owned(), |s| format!("{s:.2} s")))
+            .collect();
+        times.join(", ")
+    }
+
+    fn directory(&self) -> Result<PathBuf, String> {
+        let path = self.result["directory"].as_str().ok_or("the result does not name its folder")?;
+        Ok(PathBuf::from(path))
+    }
+}
+
+fn ensure(holds: bool, otherwise: String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(otherwise) }
+}
+
+/// Elements that some but not all nodes hold at the end, counted from the history file with nothing of the checker's.
+fn differences_by_hand(directory: &Path) -> Result<usize, String> {
+    let text = std::fs::read_to_string(directory.join("history.jsonl")).map_err(|error| error.to_string())?;
+    let mut holders: std::collections::BTreeMap<i64, usize> = std::collections::BTreeMap::new();
+    let mut nodes = 0;
+    for line in text.lines().filter(|line| line.contains("\"final\":true") && line.contains("\"type\":\"ok\"")) {
+        let event: Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
+        nodes += 1;
+        for element in event["value"].as_array().into_iter().flatten().filter_map(Value::as_i64) {
+            *holders.entry(element).or_default() += 1;
+        }
+    }
+    Ok(holders.values().filter(|&&count| count != nodes).count())
+}
+
+fn run_case(schism: &Path, case: &Case, seed: u64) -> Result<Run, String> {
+    let output = Command::new(schism)
+        .arg("run")
+        .args(case.args)
+        .args(["--seed", &seed.to_string(), "--json"])
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("cannot run {}: {error}", schism.display()))?;
+    let code = output.status.code().unwrap_or(-1);
+    let result = serde_json::from_slice(&output.stdout).map_err(|error| {
+        format!("exit code {code}, no result ({error}): {}", String::from_utf8_lossy(&output.stderr).trim())
+    })?;
+    Ok(Run { code, result })
+}
+
+/// `kill -9` of the launcher or of the sandbox's first process at a random moment of a partition: nothing may stay,
+/// and the history up to then must be judged.
+fn killed_controller(schism: &Path, results: &Path, round: u64) -> Judged {
+    let results = results.join(format!("killed-{round}"));
+    let mut child = Command::new(schism)
+        .args(["run", "redis/sentinel", "--schedule", "isolate-primary", "--json", "--seed", &round.to_string()])
+        .arg("--results")
+        .arg(&results)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| error.to_string())?;
+    let history =
+        wait_for(Duration::from_secs(60), || find_file(&results, "history.jsonl")).ok_or("no history appeared")?;
+    // The cut comes 5 s into the run and lasts 20 s: moments from before its injection to well within it.
+    std::thread::sleep(Duration::from_millis(4_800 + (round * 977) % 9_000));
+    // Odd rounds kill the launcher, even ones the controller within the sandbox.
+    let victim = if round % 2 == 1 { child.id() } else { controller_of(&history).unwrap_or(child.id()) };
+    let killed = Command::new("kill").args(["-9", &victim.to_string()]).status().map_err(|error| error.to_string())?;
+    ensure(killed.success(), "the controller was gone before it was killed".to_owned())?;
+    let killed_at = Instant::now();
+    let leftovers = wait_for(Duration::from_secs(2), || leftovers(schism).is_empty().then_some(()));
+    let gone_ms = killed_at.elapsed().as_millis();
+    let _ = child.wait();
+    ensure(leftovers.is_some(), format!("left after 2 s: {}", leftovers_text(schism)))?;
+    let ledger = find_file(&results, "ledger.jsonl").ok_or("no ledger")?;
+    let closed = std::fs::read_to_string(&ledger).map_err(|error| error.to_string())?;
+    ensure(closed.lines().last().is_some_and(|line| line.contains("closed")), "the ledger is not closed".to_owned())?;
+    let checked =
+        Command::new(schism).args(["check", "--json"]).arg(&history).output().map_err(|error| error.to_string())?;
+    let line: Value = serde_json::from_slice(&checked.stdout).map_err(|error| {
+        format!("the history cannot be judged: {error}: {}", String::from_utf8_lossy(&checked.stderr))
+    })?;
+    let events = std::fs::read_to_string(&history).map_err(|error| error.to_string())?.lines().count();
+    Ok(format!("all gone after {gone_ms} ms; {events} lines of history judged {}", line["valid"]))
+}
+
+fn controller_of(history: &Path) -> Option<u32> {
+    let ledger = std::fs::read_to_string(history.with_file_name("ledger.jsonl")).ok()?;
+    let record = |line: &str| serde_json::from_str::<Value>(line).ok();
+    let pid = ledger.lines().rev().find_map(|line| find_key(&record(line)?, "init_pid"))?;
+    u32::try_from(pid).ok()
+}
+
+fn find_key(value: &Value, key: &str) -> Option<u64> {
+    match value {
+        Value::Object(map) => {
+            map.get(key).and_then(Value::as_u64).or_else(|| map.values().find_map(|inner| find_key(inner, key)))
+        }
+        _ => None,
+    }
+}
+
+fn leftovers(schism: &Path) -> Vec<u8> {
+    Command::new(schism).args(["doctor", "--leftovers"]).output().map(|output| output.stdout).unwrap_or_default()
+}
+
+fn leftovers_text(schism: &Path) -> String {
+    String::from_utf8_lossy(&leftovers(schism)).trim().replace('\n', "; ")
+}
+
+fn wait_for<T>(limit: Duration, mut ready: impl FnMut() -> Option<T>) -> Option<T> {
+    let until = Instant::now() + limit;
+    loop {
+        if let Some(found) = ready() {
+            return Some(found);
+        }
+        if Instant::now() >= until {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The file of this name in the newest run below a results folder.
+fn find_file(results: &Path, name: &str) -> Option<PathBuf> {
+    let families = std::fs::read_dir(results).ok()?.flatten().map(|entry| entry.path());
+    families
+        .filter(|path| path.is_dir() && !path.is_symlink())
+        .flat_map(|family| std::fs::read_dir(family).into_iter().flatten().flatten())
+        .map(|run| run.path().join(name))
+        .find(|path| path.exists())
+}
+
+/// The same seed twice gives the same plan, operations and faults.
+fn same_plan(schism: &Path, target: &str) -> Judged {
+    let plan = || {
+        Command::new(schism)
+            .args(["plan", target, "--seed", "42", "--ops", "200"])
+            .output()
+            .map(|output| output.stdout)
+            .map_err(|error| error.to_string())
+    };
+    let (first, second) = (plan()?, plan()?);
+    ensure(!first.is_empty() && first == second, "two plans of one seed differ".to_owned())?;
+    Ok(format!("identical, {} bytes", first.len()))
+}
+
+#[derive(Default)]
+struct Tally {
+    passed: u32,
+    failed: u32,
+}
+
+impl Tally {
+    fn add(&mut self, name: &str, round: &str, began: Instant, judged: &Judged) {
+        let (word, text) = match judged {
+            Ok(text) => {
+                self.passed += 1;
+                ("ok", text)
+            }
+            Err(text) => {
+                self.failed += 1;
+                ("FAILED", text)
+            }
+        };
+        println!("{word:<7} {name:<34} {round:<8} {:>5.1} s  {text}", began.elapsed().as_secs_f64());
+    }
+}
+
+fn main() -> ExitCode {
+    let mut wanted = Vec::new();
+    let mut seeds = None;
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        if arg == "--seeds" {
+            let Some(count) = args.next().and_then(|count| count.parse::<u64>().ok()) else {
+                eprintln!("acceptance: --seeds takes a number");
+                return ExitCode::from(254);
+            };
+            seeds = Some(count);
+        } else {
+            wanted.push(arg);
+        }
+    }
+    let names = || CASES.iter().map(|case| case.name).chain(["same-seed-same-plan", "killed-controller"]);
+    if let Some(unknown) = wanted.iter().find(|name| !names().any(|known| known == name.as_str())) {
+        eprintln!("acceptance: there is no case {unknown}; cases: {}", names().collect::<Vec<_>>().join(", "));
+        return ExitCode::from(254);
+    }
+    let wants = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
+    let schism = PathBuf::from("target/release/schism");
+    let mut tally = Tally::default();
+    let mut isolated_lost = Vec::new();
+    for case in CASES.iter().filter(|case| wants(case.name)) {
+        for seed in 1..=seeds.unwrap_or(case.seeds) {
+            let began = Instant::now();
+            let run = run_case(&schism, case, seed);
+            let mut judged = run.as_ref().map_err(Clone::clone).and_then(|run| (case.judge)(run));
+            if let Ok(run) = &run {
+                let lost = run.number("set", "lost-percent").unwrap_or(0.0);
+                match case.name {
+                    "sentinel-isolated-primary" => isolated_lost.push(lost),
+                    "sentinel-min-replicas" => {
+                        if let (Some(without), Ok(_)) = (isolated_lost.get(seed as usize - 1), &judged)
+                            && lost * 3.0 > *without
+                        {
+                            judged = Err(format!("lost {lost:.1} %, not three times less than {without:.1} %"));
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            tally.add(case.name, &format!("seed {seed}"), began, &judged);
+        }
+    }
+    if wants("same-seed-same-plan") {
+        for target in ["memory", "redis/sentinel", "postgres/async"] {
+            let began = Instant::now();
+            tally.add("same-seed-same-plan", target, began, &same_plan(&schism, target));
+        }
+    }
+    if wants("killed-controller") {
+        let results = std::env::temp_dir().join(format!("schism-acceptance-{}", std::process::id()));
+        for round in 1..=seeds.unwrap_or(20) {
+            let began = Instant::now();
+            tally.add(
+                "killed-controller",
+                &format!("round {round}"),
+                began,
+                &killed_controller(&schism, &results, round),
+            );
+        }
+        let _ = std::fs::remove_dir_all(&results);
+    }
+    println!("{} passed, {} failed", tally.passed, tally.failed);
+    ExitCode::from(u8::from(tally.failed > 0))
+}
