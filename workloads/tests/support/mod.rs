@@ -67,6 +67,9 @@ pub(crate) fn scripts(workload: &dyn Workload, plan: &WorkloadPlan, ops: u64) ->
     scripts
 }
 
+/// Unused positions before the final reads.
+pub(crate) const GAP: u64 = 10;
+
 /// All slots at once, slot `s` on node `s % nodes`; then the final reads of every node, appended with `slot` = u32::MAX.
 pub(crate) async fn run(
     connect: Arc<dyn Connect>,
@@ -102,6 +105,7 @@ pub(crate) async fn run(
         task.await.unwrap();
     }
     let mut history = std::mem::take(&mut *history.lock().unwrap());
+    clock.fetch_add(GAP, Ordering::SeqCst);
     for node in nodes {
         for (value, f) in workload.final_reads(plan, &invoked) {
             let mut client = connect.open(0, node).await.unwrap();
