@@ -165,6 +165,8 @@ async fn start_postgres(dir: Dir, settings: &[(&str, &str)]) -> Server {
     let mut command = Command::new(postgres_binary("postgres").unwrap());
     command.arg("-D").arg(dir.0.join("data")).args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
     command.args(["-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "shared_buffers=16MB"]);
+    // In the data directory: a server that is killed leaves what it had in /dev/shm behind.
+    command.args(["-c", "dynamic_shared_memory_type=mmap"]);
     for (key, value) in settings {
         command.args(["-c".to_owned(), format!("{key}={value}")]);
     }
