@@ -16,6 +16,11 @@ use crate::{
 /// elements; a million adds: 2.5 billion).
 const READS_PER_E_FOLD: u64 = 10;
 
+/// Beyond this many elements only the final reads are left. Reading a million elements stops a single-threaded server
+/// for the better part of a second, which is a fault that nobody asked for; and the ten times as many elements that
+/// the reads return would be most of the history's memory.
+const READ_ELEMENTS_MAX: u64 = 200_000;
+
 /// Options of `set`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -108,7 +113,7 @@ impl Script for SetScript {
     fn next_op(&mut self) -> (F, Value) {
         let now = self.ops;
         self.ops += 1;
-        if now == self.read_at {
+        if now == self.read_at && self.ops.saturating_mul(u64::from(self.clients)) <= READ_ELEMENTS_MAX {
             self.read_at = now + self.draw_gap();
             return (F::Read, Value::Nil);
         }
