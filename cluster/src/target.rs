@@ -217,24 +217,8 @@ const fn describe(target: TargetName) -> &'static str {
 /// Names ordered by how many edits away from `text` they are; equals stay in their order.
 fn nearest_first(text: &str, names: &[&str]) -> Vec<String> {
     let mut sorted: Vec<String> = names.iter().map(ToString::to_string).collect();
-    sorted.sort_by_key(|name| edit_distance(text, name));
+    sorted.sort_by_key(|name| strsim::levenshtein(text, name));
     sorted
-}
-
-/// Levenshtein's distance, by rows.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

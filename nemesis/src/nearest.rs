@@ -14,30 +14,12 @@ fn distance(typed: &str, valid: &str) -> usize {
     if typed.len() >= 2 && typed != valid && valid.starts_with(typed) {
         return 1;
     }
-    let valid: Vec<char> = valid.chars().collect();
-    let mut row: Vec<usize> = (0..=valid.len()).collect();
-    for (line, letter) in typed.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = line + 1;
-        for (column, &other) in valid.iter().enumerate() {
-            let replaced = diagonal + usize::from(letter != other);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(row[column] + 1).min(diagonal + 1);
-        }
-    }
-    row[valid.len()]
+    strsim::levenshtein(typed, valid)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn distances_are_levenshteins() {
-        for (one, other, far) in [("kitten", "sitting", 3), ("kill", "kill", 0), ("", "abc", 3), ("abc", "", 3)] {
-            assert_eq!(distance(one, other), far, "{one} {other}");
-        }
-    }
 
     #[test]
     fn the_nearest_comes_first() {

@@ -257,23 +257,8 @@ fn draw_seed() -> anyhow::Result<u64> {
 /// The valid names, the most similar to what was typed first (Levenshtein distance).
 pub(crate) fn nearest_first(typed: &str, names: &[String]) -> Vec<String> {
     let mut names = names.to_vec();
-    names.sort_by_key(|name| distance(typed, name));
+    names.sort_by_key(|name| strsim::levenshtein(typed, name));
     names
-}
-
-fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (index, from) in left.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = index + 1;
-        for (column, to) in right.iter().enumerate() {
-            let substituted = diagonal + usize::from(from != *to);
-            diagonal = row[column + 1];
-            row[column + 1] = substituted.min(row[column] + 1).min(diagonal + 1);
-        }
-    }
-    row[right.len()]
 }
 
 /// The command that repeats a run: what the user typed, with the seed that was drawn.
@@ -307,8 +292,6 @@ mod tests {
         let names = ["redis/single", "redis/sentinel", "postgres/async"].map(str::to_owned);
         assert_eq!(nearest_first("redis/sentinal", &names)[0], "redis/sentinel");
         assert_eq!(nearest_first("postgre/asinc", &names)[0], "postgres/async");
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("kitten", "sitting"), 3);
     }
 
     #[test]
