@@ -121,7 +121,7 @@ impl fmt::Debug for Cluster {
 
 impl Cluster {
     /// Builds the network, starts the database and waits until it serves. Call it inside the sandbox, after
-    /// [`sandbox::prepare_inside`]. Servers are started by this binary run as `internal-exec <spec>`, see
+    /// [`sandbox::prepare_inside`]; a sandbox holds one cluster. Servers are started by this binary run as `internal-exec <spec>`, see
     /// [`crate::internal_exec`].
     pub async fn start(spec: ClusterSpec) -> Result<Self, ClusterError> {
         Self::start_with_helper(spec, Path::new("/proc/self/exe")).await
@@ -267,13 +267,14 @@ impl Cluster {
         tokio::task::spawn_blocking(stop).await.map_err(|_| StepError::Abandoned)?
     }
 
-    /// Whether the target can do something: `failover`, `rejoin`. Everything else works on every target.
+    /// Whether the target can do something: `failover` and `rejoin` need a PostgreSQL cluster; `kill`, `pause` and
+    /// `partition` every target can. Anything else is `false`.
     #[must_use]
     pub fn supports(&self, ability: &str) -> bool {
         match (&self.backend, ability) {
             (Backend::Postgres(postgres), "failover" | "rejoin") => postgres.can_fail_over(),
             (Backend::Redis(_), "failover" | "rejoin") => false,
-            _ => ["cut", "kill", "freeze"].contains(&ability),
+            _ => ["kill", "pause", "partition"].contains(&ability),
         }
     }
 }

@@ -1,4 +1,56 @@
-//! Local database clusters in network namespaces: how nodes and databases start, stop, are reached, and who is primary.
+//! Local database clusters: how nodes and databases start, stop, are reached, and who is primary.
+//!
+//! A node is a network namespace with its own address, private files and a set of processes; clients have namespaces of
+//! their own on the same bridge, so that a partition can put a client on either side. All of it lives in a *sandbox*,
+//! namespaces that die with the process that made them, and everything that is done to a node while it runs is a
+//! [`Step`]: idempotent, plain data, run by whoever is there to run it.
+//!
+//! This crate knows no ops, no histories and no seeds, and it makes no faults: it offers what faults are made of.
+//!
+//! ```no_run
+//! use std::ffi::OsString;
+//! use schism_cluster::{Cluster, ClusterSpec, RecoveryGoal, Step, sandbox};
+//!
+//! // One program in three roles, as its first argument says.
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let args: Vec<String> = std::env::args().collect();
+//!     match args.get(1).map(String::as_str) {
+//!         Some("internal-exec") => Ok(schism_cluster::internal_exec(&args[2])?),
+//!         Some("inside") => inside(),
+//!         _ => {
+//!             let mut inside = sandbox::spawn_inside(&[OsString::from("inside")], "demo")?;
+//!             inside.child.wait()?;
+//!             if let Some(cgroups) = &inside.cgroup_root {
+//!                 sandbox::remove_leftovers(cgroups)?;
+//!             }
+//!             Ok(())
+//!         }
+//!     }
+//! }
+//!
+//! fn inside() -> Result<(), Box<dyn std::error::Error>> {
+//!     sandbox::prepare_inside()?; // before there is any thread
+//!     tokio::runtime::Runtime::new()?.block_on(async {
+//!         let cluster = Cluster::start(ClusterSpec {
+//!             target: "postgres/async".parse()?,
+//!             settings: [("fsync".to_owned(), "off".to_owned())].into(),
+//!             nodes_dir: "/tmp/results/nodes".into(),
+//!             run_id: "demo".to_owned(),
+//!             client_sites: 3,
+//!         })
+//!         .await?;
+//!         cluster.run(Step::Kill { node: "n1".to_owned() }).await?;
+//!         let failover = cluster.failover(&[]).await?;
+//!         println!("{} took over: {}", failover.new_primary, failover.detail);
+//!         println!("{}", cluster.rejoin("n1").await?);
+//!         cluster.recovered(RecoveryGoal::OnePrimary).await?;
+//!         Ok(cluster.shutdown().await?)
+//!     })
+//! }
+//! ```
+//!
+//! Not done here: other releases than the one installed, disks of their own (data is in memory, so `fsync` is free),
+//! skewed clocks, delay and loss on links.
 
 mod cluster;
 mod database;

@@ -117,7 +117,7 @@ pub(crate) async fn prepare(plan: Plan, spec: &ClusterSpec, fabric: &mut Fabric)
     match plan {
         Plan::Postgres(plan) => {
             postgres::prepare(&plan, spec, &helper, &mut fabric.info.nodes).await?;
-            Ok(Backend::Postgres(Postgres::new(plan, fabric)))
+            Ok(Backend::Postgres(Box::new(Postgres::new(plan, fabric))))
         }
         Plan::Redis(plan) => {
             redis::prepare(&plan, spec, &mut fabric.info.nodes)?;

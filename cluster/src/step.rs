@@ -33,6 +33,10 @@ pub enum Step {
     },
     /// SIGKILL to every process of the node; returns when none is left. The node's files stay. A frozen node is no
     /// longer frozen then.
+    ///
+    /// The processes die, not the machine: what its kernel has in send buffers is still delivered, if need be when a
+    /// cut is lifted. Writes that a primary acknowledged while it was cut off may so reach its standbys after its
+    /// death; to be sure that they do not, fail over before lifting the cut (standbys let go of the old connection).
     Kill {
         /// The node.
         node: String,

@@ -4,6 +4,8 @@
 //! sandbox [FILTER]                     runs the scenarios whose name contains FILTER, and prints what they took
 //! sandbox launch NAME RESULTS          one scenario: makes the sandbox and waits for it
 //! sandbox inside NAME RESULTS RUN_ID   its part inside
+//! sandbox capabilities                 what this machine can do
+//! sandbox step INFO STEP               one step inside a sandbox that was entered from outside
 //! sandbox internal-exec SPEC           starts a server (see `schism_cluster::internal_exec`)
 //! ```
 //!
@@ -30,6 +32,8 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+        ["capabilities"] => outside::print_capabilities(),
+        ["step", info, step] => inside::step_from_outside(info, step),
         ["inside", name, results, run_id] => inside::run(name, results, run_id),
         ["launch", name, results] => outside::launch(name, results),
         _ => outside::run_all(&words),

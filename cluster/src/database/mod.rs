@@ -14,10 +14,11 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use crate::cluster::Claim;
-use crate::error::{ClusterError, Doing};
+use crate::error::{ClusterError, Doing, StepError};
 use crate::exec::{ExecSpec, SERVER_UID, can_become};
 use crate::info::{NodeInfo, ProcessSpec, SandboxInfo};
 use crate::network::Host;
+use crate::process;
 
 /// How long a node has for its claim.
 pub(crate) const CLAIM_WITHIN: Duration = Duration::from_millis(300);
@@ -37,7 +38,7 @@ pub(crate) struct Fabric {
 
 /// The database of a cluster.
 pub(crate) enum Backend {
-    Postgres(postgres::Postgres),
+    Postgres(Box<postgres::Postgres>),
     Redis(redis::Redis),
 }
 
@@ -131,7 +132,7 @@ pub(crate) fn copy_tree(from: &Path, to: &Path, owned_by_server: bool) -> Result
     if owned_by_server { give_to_server(to) } else { Ok(()) }
 }
 
-/// Runs a program of the database inside a node, as the servers' user; gives its output.
+/// Runs a program of the database inside a node that has no server running, as the servers' user; gives its output.
 pub(crate) async fn run_tool(
     helper: &Path,
     node: &NodeInfo,
@@ -147,7 +148,12 @@ pub(crate) async fn run_tool(
     let mut command = tokio::process::Command::new(helper);
     command.args(args).stdin(Stdio::null()).kill_on_drop(true);
     let finished = tokio::time::timeout(limit, command.output()).await;
-    let output = finished.map_err(|_| fail(format!("no end within {} s", limit.as_secs())))?;
+    let Ok(output) = finished else {
+        // The tool may have children, which would go on writing. Tools run where no server does.
+        let node = node.clone();
+        tokio::task::spawn_blocking(move || process::kill_all(&node)).await.map_err(|_| StepError::Abandoned)??;
+        return Err(fail(format!("no end within {} s", limit.as_secs())));
+    };
     let output = output.doing(|| format!("run {name}"))?;
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text).trim().to_owned();

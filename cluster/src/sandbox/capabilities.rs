@@ -75,8 +75,8 @@ pub fn capabilities() -> Capabilities {
         cgroup2: cgroup::mount_point().map(PathBuf::from),
         system: vec![
             sandbox(isolation),
-            try_ip(isolation, "bridge", "link add schism0 type bridge", "modprobe bridge"),
-            try_ip(isolation, "veth", "link add schism0 type veth peer name schism1", "modprobe veth"),
+            try_ip(isolation, "bridge", "link add schism0 type bridge", "sudo modprobe bridge"),
+            try_ip(isolation, "veth", "link add schism0 type veth peer name schism1", "sudo modprobe veth"),
             nft(isolation),
             tun(),
         ],

@@ -28,6 +28,8 @@ pub(crate) fn run(name: &str, results: &str, run_id: &str) -> ExitCode {
             "sentinel-failover" => sentinel_failover(&start).await,
             "postgres-lost-writes" => lost_writes(&start).await,
             "postgres-split-brain" => split_brain(&start).await,
+            "postgres-base-backup" => base_backup(&start).await,
+            "from-outside" => from_outside(&start).await,
             "bad-settings" => bad_settings(&start, target).await,
             "killed" => {
                 let cluster = start.cluster("redis/sentinel", &[("sentinel-fast", "yes")]).await.unwrap();
@@ -39,6 +41,12 @@ pub(crate) fn run(name: &str, results: &str, run_id: &str) -> ExitCode {
         }
         ExitCode::SUCCESS
     })
+}
+
+pub(crate) fn step_from_outside(info: &str, step: &str) -> ExitCode {
+    let info: SandboxInfo = serde_json::from_str(info).unwrap();
+    serde_json::from_str::<Step>(step).unwrap().run(&info).unwrap();
+    ExitCode::SUCCESS
 }
 
 struct Start<'a> {
@@ -109,9 +117,7 @@ async fn basics(start: &Start<'_>, target: &str) {
         for site in 0..nodes.len() as u32 {
             cluster.dial(site, node, cluster.client_port()).await.unwrap();
         }
-        for file in ["versions.txt"] {
-            assert!(Path::new(start.results).join("nodes").join(node).join(file).exists());
-        }
+        assert!(Path::new(start.results).join("nodes").join(node).join("versions.txt").exists());
     }
     assert!(cluster.dial(9, "n1", 1).await.is_err());
     cuts(&cluster, nodes.len()).await;
@@ -234,7 +240,21 @@ async fn sentinel_failover(start: &Start<'_>) {
     step(&cluster, Step::Start { node: "n1".to_owned() }).await;
     recover(&cluster, 40).await;
     assert_eq!(cluster.claim("n1").await.role, ClaimedRole::Replica);
+    only_the_missing_process_is_started(&cluster).await;
     cluster.shutdown().await.unwrap();
+}
+
+async fn only_the_missing_process_is_started(cluster: &Cluster) {
+    let noted = |process: &str| std::fs::read_to_string(format!("/run/schism/nodes/n2/{process}.pid")).unwrap();
+    let before = ["redis", "sentinel"].map(noted);
+    let pid = before[1].split(' ').next().unwrap();
+    std::process::Command::new("kill").args(["-9", pid]).status().unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    step(cluster, Step::Start { node: "n2".to_owned() }).await;
+    let after = ["redis", "sentinel"].map(noted);
+    assert_eq!(before[0], after[0]);
+    assert_ne!(before[1], after[1]);
+    recover(cluster, 20).await;
 }
 
 /// Runs a statement on a node as a client at the site beside it; gives the first column.
@@ -292,11 +312,12 @@ async fn lost_writes(start: &Start<'_>) {
     step(&cluster, Step::Cut { pairs: pairs.clone() }).await;
     insert(&cluster, "n1", 101, 200).await;
     step(&cluster, Step::Kill { node: "n1".to_owned() }).await;
-    step(&cluster, Step::Uncut { pairs }).await;
     let began = Instant::now();
     let failover = cluster.failover(&["n1".to_owned()]).await.unwrap();
     took(&format!("failover ({})", failover.detail), began);
     assert_eq!(failover.old_primary, "n1");
+    // Not earlier: the dead primary's kernel still holds what it had sent, and would deliver it.
+    step(&cluster, Step::Uncut { pairs }).await;
     let claim = cluster.claim(&failover.new_primary).await;
     assert_eq!((claim.role, claim.term), (ClaimedRole::Primary, Some(2)));
     insert(&cluster, &failover.new_primary, 201, 300).await;
@@ -332,10 +353,17 @@ async fn split_brain(start: &Start<'_>) {
     took(&how, began);
     assert_eq!(all_equal(&cluster).await, (51..=100).map(|id| id.to_string()).collect::<Vec<_>>());
 
-    let mut next = 101;
-    for _ in 0..3 {
+    let (mut next, mut primary) = (101, failover.new_primary);
+    sql(&cluster, &primary, "CREATE TABLE noise (id int)").await.unwrap();
+    for _ in 0..5 {
         let began = Instant::now();
-        let failover = cluster.failover(&[]).await.unwrap();
+        // The old primary goes on writing: a standby that still received from it would get ahead of the new one.
+        let failover = tokio::select! {
+            failover = cluster.failover(&[]) => failover.unwrap(),
+            never = noise(&cluster, &primary) => never,
+        };
+        assert_eq!(failover.old_primary, primary);
+        primary.clone_from(&failover.new_primary);
         took(&format!("failover ({})", failover.detail), began);
         insert(&cluster, &failover.old_primary, next, next).await;
         insert(&cluster, &failover.new_primary, next + 1, next + 1).await;
@@ -347,6 +375,42 @@ async fn split_brain(start: &Start<'_>) {
         next += 2;
     }
     cluster.shutdown().await.unwrap();
+}
+
+/// Without hints in its log pg_rewind refuses, and a new copy is made.
+async fn base_backup(start: &Start<'_>) {
+    let cluster = start.cluster("postgres/sync", &[("wal_log_hints", "off")]).await.unwrap();
+    sql(&cluster, "n1", "CREATE TABLE t (id int)").await.unwrap();
+    step(&cluster, Step::Kill { node: "n1".to_owned() }).await;
+    let failover = cluster.failover(&[]).await.unwrap();
+    insert(&cluster, &failover.new_primary, 1, 10).await;
+    let began = Instant::now();
+    let how = cluster.rejoin("n1").await.unwrap();
+    assert!(how.contains("base backup, because") && how.contains("wal_log_hints"), "{how}");
+    took("rejoin by base backup", began);
+    assert_eq!(all_equal(&cluster).await.len(), 10);
+    cluster.shutdown().await.unwrap();
+}
+
+async fn from_outside(start: &Start<'_>) {
+    let cluster = start.cluster("redis/single", &[]).await.unwrap();
+    let NodeState::Running { pids: before } = cluster.node_state("n1") else { panic!("n1 does not run") };
+    let results = Path::new(start.results);
+    std::fs::write(results.join("info.json"), serde_json::to_string(&cluster.info()).unwrap()).unwrap();
+    std::fs::write(results.join("ready"), "").unwrap();
+    while !results.join("acted").exists() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let NodeState::Running { pids: after } = cluster.node_state("n1") else { panic!("n1 does not run again") };
+    assert_ne!(before, after);
+    recover(&cluster, 10).await;
+    cluster.shutdown().await.unwrap();
+}
+
+async fn noise(cluster: &Cluster, node: &str) -> ! {
+    loop {
+        sql(cluster, node, "INSERT INTO noise SELECT generate_series(1, 500)").await.unwrap();
+    }
 }
 
 async fn bad_settings(start: &Start<'_>, target: &str) {

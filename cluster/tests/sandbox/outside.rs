@@ -8,9 +8,10 @@ use std::process::{Child, Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use schism_cluster::sandbox::{self, Isolation};
+use schism_cluster::{SandboxInfo, Step, enter_sandbox_command};
 
 /// Name, the target whose programs it needs, and whether it also runs unprivileged when the tests run as root.
-const SCENARIOS: [(&str, &str, bool); 13] = [
+const SCENARIOS: [(&str, &str, bool); 15] = [
     ("exit-code", "", true),
     ("signals", "", true),
     ("basics:redis/single", "redis-server", true),
@@ -21,6 +22,8 @@ const SCENARIOS: [(&str, &str, bool); 13] = [
     ("sentinel-failover", "redis-sentinel", false),
     ("postgres-lost-writes", "postgres", true),
     ("postgres-split-brain", "postgres", false),
+    ("postgres-base-backup", "postgres", false),
+    ("from-outside", "redis-server", true),
     ("bad-settings:redis/single", "redis-server", false),
     ("bad-settings:postgres/single", "postgres", false),
     ("killed", "redis-sentinel", true),
@@ -31,9 +34,10 @@ pub(crate) fn run_all(args: &[&str]) -> ExitCode {
     if list && args.contains(&"--ignored") {
         return ExitCode::SUCCESS;
     }
-    let filters: Vec<&&str> = args.iter().filter(|arg| !arg.starts_with("--") && **arg != "terse").collect();
+    let filters: Vec<&str> = args.iter().copied().filter(|arg| !arg.starts_with("--") && *arg != "terse").collect();
     let exact = args.contains(&"--exact");
     let able = sandbox::capabilities();
+    let as_nobody = nobody_can_run();
     let mut failed = 0;
     for (name, program, also_unprivileged) in SCENARIOS {
         for unprivileged in [false, true] {
@@ -41,8 +45,8 @@ pub(crate) fn run_all(args: &[&str]) -> ExitCode {
                 continue;
             }
             let full = if unprivileged { format!("{name}@nobody") } else { name.to_owned() };
-            let chosen = |filter: &&&str| if exact { full == ***filter } else { full.contains(**filter) };
-            if !filters.is_empty() && !filters.iter().any(|filter| chosen(&filter)) {
+            let chosen = |filter: &&str| if exact { full == **filter } else { full.contains(*filter) };
+            if !filters.is_empty() && !filters.iter().any(chosen) {
                 continue;
             }
             if list {
@@ -55,6 +59,10 @@ pub(crate) fn run_all(args: &[&str]) -> ExitCode {
                     "SKIPPED: {full}: needs root or user namespaces{}{program}",
                     if there { "" } else { ", and " }
                 );
+                continue;
+            }
+            if unprivileged && !as_nobody {
+                println!("SKIPPED: {full}: nobody cannot run {}", std::env::current_exe().unwrap().display());
                 continue;
             }
             failed += u32::from(!run_one(name, &full, unprivileged));
@@ -82,9 +90,19 @@ fn run_one(name: &str, full: &str, unprivileged: bool) -> bool {
     ok
 }
 
+/// It cannot where this program lies in a home directory that is closed to others.
+fn nobody_can_run() -> bool {
+    launcher(true).arg("capabilities").output().is_ok_and(|output| output.status.success())
+}
+
+pub(crate) fn print_capabilities() -> ExitCode {
+    println!("{}", serde_json::to_string_pretty(&sandbox::capabilities()).unwrap());
+    ExitCode::SUCCESS
+}
+
 /// Templates are kept between runs, as they are for users; two users cannot share one directory.
 fn cache(unprivileged: bool) -> PathBuf {
-    let cache = std::env::temp_dir().join(if unprivileged { "schism-test-cache-nobody" } else { "schism-test-cache" });
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join(if unprivileged { "cache-nobody" } else { "cache" });
     fs::create_dir_all(&cache).unwrap();
     fs::set_permissions(&cache, fs::Permissions::from_mode(0o777)).unwrap();
     cache
@@ -134,6 +152,9 @@ pub(crate) fn launch(name: &str, results: &str) -> ExitCode {
         wait_for(Duration::from_secs(5), || Path::new(results).join("ready").exists());
         Command::new("kill").arg(inside.child.id().to_string()).status().unwrap();
     }
+    if name == "from-outside" {
+        act_from_outside(Path::new(results));
+    }
     if name == "killed" {
         let root = inside.cgroup_root.as_ref().map_or(String::new(), |root| root.display().to_string());
         fs::write(Path::new(results).join("launched"), format!("{}\n{root}\n", inside.init_pid)).unwrap();
@@ -155,6 +176,20 @@ pub(crate) fn launch(name: &str, results: &str) -> ExitCode {
     }
     eprintln!("{name} ended with {status}, expected {expected}");
     ExitCode::FAILURE
+}
+
+/// As the guardian does: enters the sandbox and runs steps there, knowing only what the ledger stores.
+fn act_from_outside(results: &Path) {
+    assert!(wait_for(Duration::from_secs(20), || results.join("ready").exists()));
+    let stored = fs::read_to_string(results.join("info.json")).unwrap();
+    let info: SandboxInfo = serde_json::from_str(&stored).unwrap();
+    for step in [Step::Kill { node: "n1".to_owned() }, Step::Start { node: "n1".to_owned() }] {
+        let mut command = enter_sandbox_command(&info);
+        command.arg(std::env::current_exe().unwrap()).args(["step", &stored, &serde_json::to_string(&step).unwrap()]);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{step:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    fs::write(results.join("acted"), "").unwrap();
 }
 
 /// `kill -9` of the launcher, and in a second run of PID 1, while a cluster runs.

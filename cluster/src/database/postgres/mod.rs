@@ -138,7 +138,7 @@ impl Postgres {
     }
 
     pub(crate) async fn claim(&self, node: usize) -> Claim {
-        claim(&self.nodes[node].monitor).await
+        claim(&self.nodes[node].monitor, CLAIM_WITHIN).await
     }
 
     pub(crate) const fn can_fail_over(&self) -> bool {
@@ -176,8 +176,8 @@ impl Postgres {
     }
 }
 
-async fn claim(link: &Link<Sql>) -> Claim {
-    let Ok(rows) = link.ask(CLAIM.to_owned(), CLAIM_WITHIN).await else {
+async fn claim(link: &Link<Sql>, limit: Duration) -> Claim {
+    let Ok(rows) = link.ask(CLAIM.to_owned(), limit).await else {
         return Claim { role: ClaimedRole::Unreachable, term: None };
     };
     let role = if sql::text(&rows, 0) == "f" { ClaimedRole::Primary } else { ClaimedRole::Replica };

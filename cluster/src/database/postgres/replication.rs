@@ -9,12 +9,13 @@ use tokio::time::Instant;
 use super::files::{self, PORT, conninfo, data};
 use super::{Node, Postgres, claim, sql};
 use crate::cluster::{ClaimedRole, Failover, NodeState};
-use crate::database::{POLL, run_tool};
+use crate::database::{ANSWER_WITHIN, POLL, run_tool};
 use crate::error::{ClusterError, StepError};
 use crate::process;
 use crate::step::start_process;
 
 const PROMOTED_WITHIN: Duration = Duration::from_secs(20);
+const DETACHED_WITHIN: Duration = Duration::from_secs(2);
 const STOPPED_WITHIN: Duration = Duration::from_secs(5);
 const COPIED_WITHIN: Duration = Duration::from_secs(60);
 const STREAMING_WITHIN: Duration = Duration::from_secs(15);
@@ -40,13 +41,19 @@ impl Postgres {
     /// it. Nothing is done to the old primary, nor to nodes in `avoid`: an operator could not reach them.
     pub(crate) async fn failover(&self, avoid: &[String]) -> Result<Failover, ClusterError> {
         let mut appointed = self.appointed.lock().await;
-        let old_primary = self.nodes[*appointed].info.name.clone();
+        let old_primary = &self.nodes[*appointed];
         let mut candidates = self.candidates(avoid).await;
         candidates.sort_by_key(|candidate| (candidate.timeline, candidate.received));
         let nobody = || replication("fail-over")("no standby that may be promoted answers".to_owned());
         let chosen = candidates.pop().ok_or_else(nobody)?;
         let primary = &self.nodes[chosen.index];
-        primary.promote().await?;
+        if let Err(error) = primary.promote().await {
+            // Back to where they were, as far as that goes: the error is what matters.
+            for candidate in candidates.iter().chain([&chosen]) {
+                let _ = self.nodes[candidate.index].repoint(old_primary).await;
+            }
+            return Err(error);
+        }
         *appointed = chosen.index;
         let mut detail = format!("{} promoted at {}", primary.info.name, chosen.position);
         for other in candidates {
@@ -54,18 +61,17 @@ impl Postgres {
             node.repoint(primary).await.map_err(replication(format!("repoint {}", node.info.name)))?;
             detail += &format!("; {} (at {}) repointed", node.info.name, other.position);
         }
+        let old_primary = old_primary.info.name.clone();
         Ok(Failover { old_primary, new_primary: primary.info.name.clone(), detail })
     }
 
+    /// The standbys that answer, detached from their primary: one that went on receiving from a living old primary
+    /// would be ahead of the new one by the time that it is pointed to it, and could never follow it.
     async fn candidates(&self, avoid: &[String]) -> Vec<Candidate> {
-        let mut found = Vec::new();
-        for (index, node) in self.nodes.iter().enumerate() {
-            if !avoid.contains(&node.info.name) {
-                // No answer, or no standby: no candidate.
-                found.extend(node.candidate(index).await);
-            }
-        }
-        found
+        let allowed = self.nodes.iter().enumerate().filter(|(_, node)| !avoid.contains(&node.info.name));
+        // No answer, or no standby: no candidate.
+        let found = futures::future::join_all(allowed.map(|(index, node)| node.candidate(index))).await;
+        found.into_iter().flatten().collect()
     }
 
     /// Makes a node follow the present primary: as it is, by pg_rewind, or by a new base backup.
@@ -80,7 +86,7 @@ impl Postgres {
         if state == NodeState::Frozen {
             return Err(StepError::Frozen(name.to_owned()).into());
         }
-        if claim(&node.admin).await.role == ClaimedRole::Replica {
+        if claim(&node.admin, ANSWER_WITHIN).await.role == ClaimedRole::Replica {
             if node.follows(primary, timeline).await {
                 return Ok(format!("{name} already follows {}", primary.info.name));
             }
@@ -110,7 +116,7 @@ impl Postgres {
     async fn primary_for(&self, node: &Node) -> Result<(&Node, u64), ClusterError> {
         let mut best = None;
         for other in self.nodes.iter().filter(|other| other.info.name != node.info.name) {
-            let claim = claim(&other.admin).await;
+            let claim = claim(&other.admin, ANSWER_WITHIN).await;
             let term = claim.term.unwrap_or(0);
             if claim.role == ClaimedRole::Primary && best.as_ref().is_none_or(|(_, highest)| term > *highest) {
                 best = Some((other, term));
@@ -180,14 +186,29 @@ impl Postgres {
 
 impl Node {
     async fn candidate(&self, index: usize) -> Option<Candidate> {
-        let sql = "SELECT greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()), \
-                   greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) - '0/0'::pg_lsn, \
-                   (SELECT timeline_id FROM pg_control_checkpoint()), \
-                   (SELECT received_tli FROM pg_stat_wal_receiver) WHERE pg_is_in_recovery()";
+        // Before detaching: what a standby follows is forgotten then, and its control file lags behind.
+        let sql = "SELECT coalesce((SELECT received_tli FROM pg_stat_wal_receiver), \
+                   (SELECT timeline_id FROM pg_control_checkpoint())) WHERE pg_is_in_recovery()";
+        let timeline = sql::text(&self.query(sql).await.ok()?, 0).parse().ok()?;
+        self.detach().await.ok()?;
+        let sql = "SELECT lsn, lsn - '0/0'::pg_lsn FROM \
+                   (SELECT greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) AS lsn) AS received";
         let rows = self.query(sql).await.ok()?;
-        let number = |column| sql::text(&rows, column).parse::<u64>().ok();
-        let timeline = number(3).max(number(2))?;
-        Some(Candidate { index, timeline, received: number(1)?, position: sql::text(&rows, 0).to_owned() })
+        let received = sql::text(&rows, 1).parse().ok()?;
+        Some(Candidate { index, timeline, received, position: sql::text(&rows, 0).to_owned() })
+    }
+
+    /// Stops receiving.
+    async fn detach(&self) -> Result<(), String> {
+        self.set_conninfo("").await?;
+        let until = Instant::now() + DETACHED_WITHIN;
+        while !self.query("SELECT 1 FROM pg_stat_wal_receiver").await?.is_empty() {
+            if Instant::now() > until {
+                return Err(format!("{} goes on receiving", self.info.name));
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Ok(())
     }
 
     async fn promote(&self) -> Result<(), ClusterError> {
@@ -201,8 +222,11 @@ impl Node {
     }
 
     async fn repoint(&self, primary: &Self) -> Result<(), String> {
-        let conninfo = sql::literal(&conninfo(&self.info, &primary.info));
-        self.query(&format!("ALTER SYSTEM SET primary_conninfo = {conninfo}")).await?;
+        self.set_conninfo(&conninfo(&self.info, &primary.info)).await
+    }
+
+    async fn set_conninfo(&self, conninfo: &str) -> Result<(), String> {
+        self.query(&format!("ALTER SYSTEM SET primary_conninfo = {}", sql::literal(conninfo))).await?;
         self.query("SELECT pg_reload_conf()").await?;
         Ok(())
     }
