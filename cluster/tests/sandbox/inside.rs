@@ -311,6 +311,7 @@ async fn lost_writes(start: &Start<'_>) {
     let pairs = isolate_n1().await;
     step(&cluster, Step::Cut { pairs: pairs.clone() }).await;
     insert(&cluster, "n1", 101, 200).await;
+    assert_eq!(sql(&cluster, "n2", "SELECT count(*) FROM t").await.unwrap(), ["100"], "the cut bites");
     step(&cluster, Step::Kill { node: "n1".to_owned() }).await;
     let began = Instant::now();
     let failover = cluster.failover(&["n1".to_owned()]).await.unwrap();
