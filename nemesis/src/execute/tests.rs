@@ -443,7 +443,7 @@ async fn a_fault_that_another_undid_was_not_in_force_as_planned() {
 async fn cut_then_failover_kills_while_cut_and_never_starts_the_old_primary() {
     let mut test = Test::new(named("cut-then-failover", Seed::new(1)).unwrap(), Lies::default());
     assert!(test.nemesis.run().await.failures.is_empty());
-    assert_eq!(test.log(), ["cut 16 [0]", "kill n1 [0]", "uncut 16 [0]", "failover [0]", "rejoin n1 [0]"]);
+    assert_eq!(test.log(), ["cut 16 [0]", "kill n1 [0]", "failover [0]", "uncut 16 [0]", "rejoin n1 [0]"]);
     let events = test.events();
     let injected = &events[1];
     assert_eq!((injected.stage, injected.victims.as_slice()), (Injected, &["n1".to_owned()][..]));
@@ -478,7 +478,7 @@ async fn when_nobody_is_promoted_the_old_primary_starts_again() {
     let mut test = Test::new(schedule, Lies { failover_refused: true, ..Lies::default() });
     let outcome = test.nemesis.run().await;
     assert_eq!(outcome.failures[0].problem, "no replica was promoted: no standby");
-    assert_eq!(test.log(), ["cut 16 [0]", "kill n1 [0]", "uncut 16 [0]", "failover [0]", "start n1 [0]"]);
+    assert_eq!(test.log(), ["cut 16 [0]", "kill n1 [0]", "failover [0]", "uncut 16 [0]", "start n1 [0]"]);
     test.assert_healed();
 }
 
