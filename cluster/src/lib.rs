@@ -60,6 +60,7 @@ mod info;
 mod link;
 mod network;
 mod nft;
+mod path;
 mod proc;
 mod process;
 pub mod sandbox;
@@ -71,5 +72,6 @@ pub use cluster::{Claim, ClaimedRole, Cluster, CutCounter, Failover, NodeState, 
 pub use error::{ClusterError, ExecError, Refused, SandboxError, StepError};
 pub use exec::internal_exec;
 pub use info::{ClusterSpec, Greeting, NodeInfo, ProcessSpec, SandboxInfo, SiteInfo};
+pub use start::check_settings;
 pub use step::{Step, enter_sandbox_command};
 pub use target::{Database, SettingInfo, TargetInfo, TargetName, Topology, UnknownTarget, targets};

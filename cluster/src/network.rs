@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 
 use crate::error::{ClusterError, Doing};
-use crate::nft;
+use crate::{nft, path};
 
 /// A connection whose other end has been silent for so long, with data on the way, is given up by the kernel. Longer
 /// than the cuts that a connection is expected to survive; clients have their own, much shorter, deadlines.
@@ -151,7 +151,7 @@ fn host_links(address: Ipv4Addr) -> impl FnOnce() -> io::Result<()> + Send {
 }
 
 fn ip(commands: &str) -> io::Result<()> {
-    let mut command = Command::new("ip");
+    let mut command = path::command("ip");
     command.args(["-batch", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| io::Error::new(error.kind(), format!("run ip: {error}")))?;
     if let Some(mut input) = child.stdin.take() {

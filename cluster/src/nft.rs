@@ -5,9 +5,10 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::Ipv4Addr;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use crate::error::{Doing, StepError};
+use crate::path;
 
 /// Source and destination.
 pub(crate) type Pair = (Ipv4Addr, Ipv4Addr);
@@ -58,7 +59,7 @@ fn element(verb: &str, pairs: &[Pair]) -> String {
 }
 
 fn apply(script: &str) -> Result<(), StepError> {
-    let mut command = Command::new("nft");
+    let mut command = path::command("nft");
     command.args(["-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut nft = command.spawn().doing(|| "run nft".to_owned())?;
     if let Some(mut input) = nft.stdin.take() {
@@ -73,7 +74,7 @@ fn apply(script: &str) -> Result<(), StepError> {
 
 /// Packets that each cut has dropped so far.
 pub(crate) fn counters() -> Result<Vec<(Pair, u64)>, StepError> {
-    let listed = Command::new("nft").args(["-j", "list", "set", "bridge", "schism", "cut"]).output();
+    let listed = path::command("nft").args(["-j", "list", "set", "bridge", "schism", "cut"]).output();
     let output = listed.doing(|| "run nft".to_owned())?;
     parse_counters(&output.stdout).ok_or_else(|| {
         StepError::Nft(format!("unexpected listing: {}", String::from_utf8_lossy(&output.stderr).trim()))

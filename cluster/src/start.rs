@@ -1,5 +1,6 @@
 //! From a specification to a cluster that serves.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -37,6 +38,14 @@ impl Plan {
             Database::Postgres => Self::Postgres(postgres::Plan::new(spec)?),
             Database::Redis => Self::Redis(redis::Plan::new(spec)?),
         })
+    }
+}
+
+/// Whether the database's settings can be passed on to this target; whether the database knows them, it says itself.
+pub fn check_settings(target: TargetName, settings: &BTreeMap<String, String>) -> Result<(), ClusterError> {
+    match target.database() {
+        Database::Postgres => postgres::check_settings(settings).map(drop),
+        Database::Redis => redis::check_settings(settings, target.topology()),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::cluster::NodeState;
 use crate::error::{Doing, StepError};
 use crate::exec::ExecSpec;
 use crate::info::{NodeInfo, ProcessSpec, SandboxInfo};
-use crate::{nft, process};
+use crate::{nft, path, process};
 
 /// The helper needs milliseconds, or its greeting's five seconds.
 const STARTED_WITHIN: Duration = Duration::from_secs(10);
@@ -134,7 +134,7 @@ fn run_helper(command: &mut Command) -> Result<(), String> {
 /// working directory becomes `/`, so give absolute paths. Its exit code is the program's.
 #[must_use]
 pub fn enter_sandbox_command(info: &SandboxInfo) -> Command {
-    let mut command = Command::new("nsenter");
+    let mut command = path::command("nsenter");
     command.args(["--target", &info.init_pid.to_string(), "--mount", "--net", "--ipc", "--pid"]);
     if has_other_user_namespace(info.init_pid) {
         // Root of the sandbox's user namespace is whoever made it; keeping ids and groups needs no right to set them.

@@ -18,7 +18,7 @@ use crate::error::{ClusterError, Doing, StepError};
 use crate::exec::{ExecSpec, SERVER_UID, can_become};
 use crate::info::{NodeInfo, ProcessSpec, SandboxInfo};
 use crate::network::Host;
-use crate::process;
+use crate::{path, process};
 
 /// How long a node has for its claim.
 pub(crate) const CLAIM_WITHIN: Duration = Duration::from_millis(300);
@@ -83,11 +83,7 @@ impl Program {
 
     /// The first of this name on the path.
     pub(crate) fn on_path(name: &str) -> Option<Self> {
-        // System administrators' directories hold servers and are not on everyone's path.
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let extra = ["/usr/local/sbin", "/usr/sbin", "/usr/local/bin", "/usr/bin"].map(PathBuf::from);
-        let found = std::env::split_paths(&path).chain(extra).map(|directory| directory.join(name));
-        found.filter(|path| path.is_file()).find_map(Self::at)
+        path::candidates(name).find_map(Self::at)
     }
 }
 

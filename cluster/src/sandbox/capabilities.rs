@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::cgroup;
 use super::spawn::{IdMaps, is_privileged};
 use crate::database::{postgres, redis};
+use crate::path;
 
 /// What this machine can do; for `schism doctor`.
 #[derive(Debug, Clone, Serialize)]
@@ -107,7 +108,7 @@ fn sandbox(isolation: Isolation) -> Capability {
 }
 
 fn try_ip(isolation: Isolation, name: &'static str, args: &str, fix: &'static str) -> Capability {
-    let mut command = Command::new("ip");
+    let mut command = path::command("ip");
     command.args(args.split(' '));
     let (missing, fix) = match in_namespaces(isolation, command, false) {
         Ok(()) => (None, fix),
@@ -120,7 +121,7 @@ fn try_ip(isolation: Isolation, name: &'static str, args: &str, fix: &'static st
 }
 
 fn nft(isolation: Isolation) -> Capability {
-    let mut command = Command::new("nft");
+    let mut command = path::command("nft");
     command.arg(
         "add table bridge schism; add chain bridge schism forward { type filter hook forward priority 0; }; \
          add set bridge schism cut { type ipv4_addr . ipv4_addr; counter; }",

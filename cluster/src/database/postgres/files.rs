@@ -84,7 +84,7 @@ pub(crate) fn settings(topology: Topology) -> Vec<SettingInfo> {
 }
 
 /// Whether each can be written to postgresql.conf. Whether PostgreSQL knows it, PostgreSQL says.
-pub(super) fn check_settings(settings: &BTreeMap<String, String>) -> Result<Vec<(String, String)>, ClusterError> {
+pub(crate) fn check_settings(settings: &BTreeMap<String, String>) -> Result<Vec<(String, String)>, ClusterError> {
     let check = |(name, value): (&String, &String)| {
         let fail = |reason: &str| Err(ClusterError::Setting { name: name.clone(), reason: reason.to_owned() });
         let first = |c: char| c.is_ascii_alphabetic() || c == '_';

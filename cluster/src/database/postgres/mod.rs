@@ -18,7 +18,7 @@ use crate::link::Link;
 use crate::sandbox::ServerBinary;
 use crate::target::{TargetName, Topology};
 
-pub(crate) use self::files::{prepare, settings};
+pub(crate) use self::files::{check_settings, prepare, settings};
 
 const INSTALL: &str = "sudo apt-get install postgresql";
 

@@ -73,6 +73,11 @@ pub(crate) fn settings(topology: Topology) -> Vec<SettingInfo> {
     settings
 }
 
+/// Whether each can be passed on.
+pub(crate) fn check_settings(settings: &BTreeMap<String, String>, topology: Topology) -> Result<(), ClusterError> {
+    Settings::check(settings, topology).map(drop)
+}
+
 /// `--set`, sorted by whom it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Settings {

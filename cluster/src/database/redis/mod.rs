@@ -17,7 +17,7 @@ use crate::link::Link;
 use crate::sandbox::ServerBinary;
 use crate::target::Topology;
 
-pub(crate) use self::files::{prepare, settings};
+pub(crate) use self::files::{check_settings, prepare, settings};
 
 pub(super) const SERVER_PORT: u16 = 6379;
 pub(super) const SENTINEL_PORT: u16 = 26379;
