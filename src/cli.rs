@@ -1,6 +1,6 @@
 //! What the user typed, nothing derived. The plan is made of it in `plan`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -91,7 +91,7 @@ pub(crate) struct TestArgs {
     #[arg(long, value_name = "SPEC,…")]
     pub(crate) faults: Option<String>,
     /// A written schedule: a TOML file or the name of a shipped one (`schism list schedules`).
-    #[arg(long, value_name = "FILE|NAME", conflicts_with_all = ["faults", "interval", "fault_duration"])]
+    #[arg(long, value_name = "FILE|NAME", conflicts_with_all = ["faults", "interval", "fault_duration", "steady"])]
     pub(crate) schedule: Option<String>,
     /// Mean time from the end of one drawn fault to the start of the next [default: 10s].
     #[arg(long, value_name = "TIME", value_parser = parse_ms)]
@@ -100,19 +100,19 @@ pub(crate) struct TestArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_ms)]
     pub(crate) fault_duration: Option<u64>,
     /// The seed; without it one is drawn, printed and stored.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_seed)]
     pub(crate) seed: Option<u64>,
     /// How long clients run before the last healing [default: 60s, or as long as the schedule needs].
     #[arg(long, value_name = "TIME", value_parser = parse_ms)]
     pub(crate) duration: Option<u64>,
-    /// How long clients run before the first fault may start [default: 5s].
+    /// How long clients run before the first drawn fault may start [default: 5s].
     #[arg(long, value_name = "TIME", value_parser = parse_ms)]
     pub(crate) steady: Option<u64>,
     /// Concurrent clients [default: 4 a node].
-    #[arg(long, short, value_name = "N")]
+    #[arg(long, short, value_name = "N", allow_negative_numbers = true, value_parser = parse_clients)]
     pub(crate) clients: Option<u32>,
     /// Operations a second over all clients; 0 is as fast as possible [default: 500].
-    #[arg(long, short, value_name = "N")]
+    #[arg(long, short, value_name = "N", allow_negative_numbers = true)]
     pub(crate) rate: Option<f64>,
     /// Where clients send operations [default: node for clusters].
     #[arg(long, value_enum)]
@@ -141,7 +141,7 @@ pub(crate) struct TestArgs {
 }
 
 /// Options that shape the test and so cannot be given beside a stored plan.
-const TEST_OPTIONS: [&str; 19] = [
+const TEST_OPTIONS: [&str; 20] = [
     "target",
     "workload",
     "options",
@@ -161,7 +161,14 @@ const TEST_OPTIONS: [&str; 19] = [
     "isolation",
     "consistency_models",
     "wait",
+    "wait_timeout",
 ];
+
+/// Longer than any test, and short enough to be counted in nanoseconds.
+pub(crate) const TIME_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// More clients than this are more than one loop can drive.
+pub(crate) const CLIENTS_MAX: u32 = 10_000;
 
 /// Where clients send operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
@@ -266,9 +273,21 @@ pub(crate) struct DoctorArgs {
     pub(crate) json: bool,
 }
 
+fn parse_seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("a seed is a whole number from 0 to {}", u64::MAX))
+}
+
+fn parse_clients(text: &str) -> Result<u32, String> {
+    let valid = |clients: &u32| (1..=CLIENTS_MAX).contains(clients);
+    text.parse().ok().filter(valid).ok_or_else(|| format!("clients are a whole number from 1 to {CLIENTS_MAX}"))
+}
+
 /// `5s`, `500ms`, `2m` in milliseconds.
 pub(crate) fn parse_ms(text: &str) -> Result<u64, String> {
     let duration = humantime::parse_duration(text)
         .map_err(|error| format!("{error}; write a number with its unit, for example 500ms, 5s or 2m"))?;
+    if duration > TIME_MAX {
+        return Err("no time of a test is longer than a week".to_owned());
+    }
     u64::try_from(duration.as_millis()).map_err(|_| "that is longer than schism can count".to_owned())
 }

@@ -15,6 +15,8 @@ pub(crate) const USAGE: u8 = 254;
 /// Our own failure: a worker that panicked, a fault that could not be injected or healed, a database that never came
 /// up. Never green by accident.
 pub(crate) const FAILURE: u8 = 255;
+/// Every code that schism ends with by its own decision.
+pub(crate) const ALL: [u8; 5] = [VALID, INVALID, UNKNOWN, USAGE, FAILURE];
 
 /// The code of one verdict.
 pub(crate) const fn of_validity(valid: Validity) -> u8 {

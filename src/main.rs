@@ -13,6 +13,7 @@ mod check;
 mod cli;
 mod commands;
 mod exit;
+mod output;
 mod plan;
 mod report;
 mod result;
@@ -52,7 +53,9 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
         Command::Doctor(args) => commands::doctor(&args),
         Command::Heal => commands::heal(),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "schism", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut visible_commands(), "schism", &mut script);
+            output::print(&String::from_utf8_lossy(&script))?;
             Ok(exit::VALID)
         }
         Command::InternalController { launch } => commands::run_inside(&launch),
@@ -71,6 +74,12 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
             Ok(exit::VALID)
         }
     }
+}
+
+/// The command line without what schism only says to itself, which completion would offer.
+fn visible_commands() -> clap::Command {
+    let all = Cli::command();
+    clap::Command::new("schism").subcommands(all.get_subcommands().filter(|command| !command.is_hide_set()).cloned())
 }
 
 /// One clear error on standard error.

@@ -12,7 +12,13 @@ use schism_checker::{
 };
 use serde::Serialize;
 
-use crate::{check::combine, cli::CheckArgs, exit, exit::usage};
+use crate::{
+    check::combine,
+    cli::CheckArgs,
+    exit,
+    exit::usage,
+    output::{self, print_line},
+};
 
 /// One line of `--json`.
 #[derive(Serialize)]
@@ -63,15 +69,21 @@ fn check_file(file: &Path, args: &CheckArgs) -> anyhow::Result<Validity> {
 fn read_file(path: &PathBuf, args: &CheckArgs) -> anyhow::Result<(History, Vec<String>)> {
     let file = File::open(path).map_err(|error| usage(format!("cannot read {}: {error}", path.display())))?;
     let options = ReadOptions { workload: args.model.clone() };
-    let mut loaded = read(BufReader::with_capacity(1 << 20, file), &options)
-        .map_err(|problems| usage(format!("{} is not a history that can be judged:\n{problems}", path.display())))?;
+    let mut loaded = read(BufReader::with_capacity(1 << 20, file), &options).map_err(|problems| {
+        // The reader knows no flags.
+        let way_out = if problems.to_string().contains("no header") && args.model.is_none() {
+            "\nA history without a header can be judged if you say what it is of, with --model"
+        } else {
+            ""
+        };
+        usage(format!("{} is not a history that can be judged:\n{problems}{way_out}", path.display()))
+    })?;
     if !args.consistency_models.is_empty() {
         loaded.history.set_consistency_models(args.consistency_models.clone());
     }
     Ok((loaded.history, loaded.warnings))
 }
 
-#[expect(clippy::print_stdout, reason = "this is the command's output")]
 fn print(
     path: &Path,
     history: &History,
@@ -85,25 +97,24 @@ fn print(
             checks.iter().filter(|check| check.valid == Validity::Unknown).filter_map(|check| check.reason.clone());
         let reason = (valid == Validity::Unknown).then(|| reasons.collect::<Vec<_>>().join("; "));
         let line = Line { file: path, model: &history.header().workload, valid, reason, warnings, checks };
-        println!("{}", serde_json::to_string(&line)?);
-        return Ok(());
+        return print_line(&serde_json::to_string(&line)?);
     }
-    println!("{}: {}", path.display(), valid.name());
+    let mut text = format!("{}: {}\n", path.display(), valid.name());
     for warning in warnings {
-        println!("  warning: {warning}");
+        text.push_str(&format!("  warning: {warning}\n"));
     }
     for check in checks {
-        println!("  {:<16} {:<8} {}", check.name, check.valid.name(), check.summary);
+        text.push_str(&format!("  {:<16} {:<8} {}\n", check.name, check.valid.name(), check.summary));
         if let Some(reason) = &check.reason {
-            println!("  {:<16} {:<8} {reason}", "", "");
+            text.push_str(&format!("  {:<16} {:<8} {reason}\n", "", ""));
         }
         for finding in check.findings.iter().take(3) {
-            println!("    {}: {}", finding.kind, finding.sentence);
+            text.push_str(&format!("    {}: {}\n", finding.kind, finding.sentence));
         }
         let left_out = check.findings_total.saturating_sub(3);
         if left_out > 0 {
-            println!("    … and {left_out} more; --json prints up to {}", Check::FINDINGS_MAX);
+            text.push_str(&format!("    … and {left_out} more; --json prints up to {}\n", Check::FINDINGS_MAX));
         }
     }
-    Ok(())
+    output::print(&text)
 }

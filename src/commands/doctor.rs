@@ -6,27 +6,30 @@ use schism_cluster::{
 };
 use schism_nemesis::{StateDir, UndoCommand};
 
-use crate::{cli::DoctorArgs, exit};
+use crate::{
+    cli::DoctorArgs,
+    exit,
+    output::{print, print_line},
+};
 
 /// Prints what works and what is missing, each with the exact command that gets it; or what earlier runs left behind.
-#[expect(clippy::print_stdout, reason = "this is the command's output")]
 pub(crate) fn doctor(args: &DoctorArgs) -> anyhow::Result<u8> {
     let leftovers = schism_nemesis::leftovers(&StateDir::locate()?)?;
     if args.leftovers {
         for line in &leftovers {
-            println!("{line}");
+            print_line(line)?;
         }
         return Ok(exit::VALID);
     }
     let found = capabilities();
     if args.json {
         let report = serde_json::json!({ "capabilities": found, "leftovers": leftovers });
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        print_line(&serde_json::to_string_pretty(&report)?)?;
     } else {
-        print!("{}", describe(&found));
+        print(&describe(&found))?;
         match leftovers.as_slice() {
-            [] => println!("leftovers      none"),
-            lines => println!("leftovers      {}; remove them with: schism heal", lines.join("; ")),
+            [] => print_line("leftovers      none")?,
+            lines => print_line(&format!("leftovers      {}; remove them with: schism heal", lines.join("; ")))?,
         }
     }
     let lacking = found.system.iter().any(|ability| ability.required && ability.missing.is_some());
@@ -64,36 +67,43 @@ fn describe(found: &Capabilities) -> String {
     text
 }
 
-/// Refuses a run whose servers are not installed, before it leaves a trace.
+/// Refuses a run that this machine cannot do, before it leaves a trace.
 pub(crate) fn require(target: TargetName) -> anyhow::Result<()> {
+    let found = schism_cluster::sandbox::capabilities();
     let needed: &[&str] = match (target.database(), target.topology()) {
         (Database::Postgres, _) => &["postgres"],
         (Database::Redis, Topology::Sentinel) => &["redis-server", "redis-sentinel"],
         (Database::Redis, _) => &["redis-server"],
     };
     let lacks = |server: &&ServerBinary| server.path.is_none() && needed.contains(&server.name);
-    let servers = schism_cluster::sandbox::capabilities().servers;
-    match servers.iter().find(lacks) {
-        None => Ok(()),
-        Some(server) => anyhow::bail!(
+    if let Some(server) = found.servers.iter().find(lacks) {
+        anyhow::bail!(
             "{target} needs {}, which is not installed (package {}); get it with: {}",
             server.name,
             server.package,
             server.fix
-        ),
+        );
     }
+    if let Some(ability) = found.system.iter().find(|ability| ability.required && ability.missing.is_some()) {
+        anyhow::bail!(
+            "{target} needs {}: {}; get it with: {}; without it `schism run memory`, `check`, `report` and `plan` work",
+            ability.name,
+            ability.missing.as_deref().unwrap_or_default(),
+            ability.fix
+        );
+    }
+    Ok(())
 }
 
 /// Undoes the faults in force of running tests, and removes what dead ones left.
-#[expect(clippy::print_stdout, reason = "this is the command's output")]
 pub(crate) fn heal() -> anyhow::Result<u8> {
     let healed = schism_nemesis::heal(&StateDir::locate()?, &UndoCommand::own()?)?;
     let mut code = exit::VALID;
     if healed.is_empty() {
-        println!("nothing to heal");
+        print_line("nothing to heal")?;
     }
     for run in healed {
-        println!("{run}");
+        print_line(&run.to_string())?;
         if run.outcome.is_err() {
             code = exit::FAILURE;
         }

@@ -1,14 +1,15 @@
 //! `schism list`: what there is to choose from.
 
+use schism_cluster::SettingInfo;
 use serde_json::{Value, json};
 
 use crate::{
     cli::{ListArgs, Listing},
     exit,
+    output::{print, print_line},
 };
 
 /// Prints names with one line each, or JSON.
-#[expect(clippy::print_stdout, reason = "this is the command's output")]
 pub(crate) fn list(args: &ListArgs) -> anyhow::Result<u8> {
     let rows = match args.what {
         Listing::Targets => targets(),
@@ -18,27 +19,30 @@ pub(crate) fn list(args: &ListArgs) -> anyhow::Result<u8> {
         Listing::Lies => lies(),
     };
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&rows)?);
+        print_line(&serde_json::to_string_pretty(&rows)?)?;
         return Ok(exit::VALID);
     }
     let width = rows.iter().map(|row| row["name"].as_str().unwrap_or_default().len()).max().unwrap_or(0);
+    let mut text = String::new();
     for row in &rows {
-        println!(
-            "{:<width$}  {}",
-            row["name"].as_str().unwrap_or_default(),
-            row["description"].as_str().unwrap_or_default()
-        );
+        let (name, description) = (row["name"].as_str(), row["description"].as_str());
+        text.push_str(&format!("{:<width$}  {}\n", name.unwrap_or_default(), description.unwrap_or_default()));
         for (name, meaning) in row["options"].as_object().into_iter().flatten() {
-            println!("{:<width$}    {name}: {}", "", meaning.as_str().unwrap_or_default());
+            text.push_str(&format!("{:<width$}    {name}: {}\n", "", meaning.as_str().unwrap_or_default()));
         }
     }
+    print(&text)?;
     Ok(exit::VALID)
 }
 
 fn targets() -> Vec<Value> {
     let local = schism_cluster::targets().into_iter().map(|target| {
+        let meaning = |setting: &SettingInfo| match setting.default {
+            "" => setting.description.to_owned(),
+            default => format!("{} [default: {default}]", setting.description),
+        };
         let options: serde_json::Map<String, Value> =
-            target.settings.into_iter().map(|setting| (setting.name.to_owned(), Value::String(format!("{} [default: {}]", setting.description, setting.default)))).collect();
+            target.settings.iter().map(|setting| (setting.name.to_owned(), Value::String(meaning(setting)))).collect();
         json!({ "name": target.name.to_string(), "description": target.description, "nodes": target.nodes, "options": options })
     });
     let memory = json!({
@@ -78,10 +82,11 @@ fn describe(workload: &str) -> &'static str {
 fn faults() -> Vec<Value> {
     let row = |info: schism_nemesis::KindInfo| {
         let targets: Vec<String> = info.targets.iter().map(|target| target.name().to_owned()).collect();
+        let node = if info.name == "failover" { "" } else { ", or a node's name" };
         json!({
             "name": info.name,
             "description": info.description,
-            "options": { "targets": format!("{}, or a node's name", targets.join(", ")) },
+            "options": { "targets": format!("{}{node}", targets.join(", ")) },
         })
     };
     schism_nemesis::kinds().into_iter().map(row).collect()

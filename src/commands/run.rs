@@ -22,6 +22,7 @@ use crate::{
     cli::{ReportArgs, RunArgs},
     exit,
     exit::usage,
+    output,
     plan::{Plan, Target, from_args, repeat_command},
     report,
     result_dir::ResultDir,
@@ -34,6 +35,7 @@ use crate::{
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
     let plan = from_args(&args.test)?;
     if let Target::Local(name) = plan.target()? {
+        refuse_hidden(&args.results)?;
         crate::commands::doctor::require(name)?;
     }
     let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--json").collect();
@@ -48,7 +50,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
         plan,
     };
     if !job.json {
-        announce(&job.plan, &job.directory);
+        output::print(&announcement(&job.plan, &job.directory))?;
     }
     if needs_sandbox(&job.plan)? {
         return launch(job);
@@ -58,23 +60,38 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
     Ok(result.exit_code)
 }
 
+/// The sandbox has a `/run` and a `/proc` of its own: results below the machine's would be lost with it.
+fn refuse_hidden(results: &Path) -> anyhow::Result<()> {
+    let absolute = std::path::absolute(results).unwrap_or_else(|_| results.to_path_buf());
+    let existing = absolute.ancestors().find_map(|path| path.canonicalize().ok()).unwrap_or_default();
+    if ["/run", "/proc"].iter().any(|hidden| existing.starts_with(hidden)) {
+        return Err(usage(format!(
+            "results cannot be written to {}: a test of a database has a /run and a /proc of its own; \
+             choose another folder with --results DIR",
+            results.display()
+        )));
+    }
+    Ok(())
+}
+
 /// Everything decided, before anything starts.
-#[expect(clippy::print_stdout, reason = "this is the command's output")]
-fn announce(plan: &Plan, directory: &Path) {
-    println!(
-        "{} {}: seed {}, {} clients, {}, {:.0} s",
+fn announcement(plan: &Plan, directory: &Path) -> String {
+    let rate =
+        if plan.rate_per_s > 0.0 { format!("{} ops/s", plan.rate_per_s) } else { "as fast as possible".to_owned() };
+    let mut text = format!(
+        "{} {}: seed {}, {} clients, {rate}, {} s\n",
         plan.target,
         plan.workload,
         plan.seed,
         plan.clients,
-        if plan.rate_per_s > 0.0 { format!("{:.0} ops/s", plan.rate_per_s) } else { "as fast as possible".to_owned() },
         plan.duration_ms as f64 / 1e3,
     );
     for entry in plan.schedule.entries() {
         let length = if entry.for_ms > 0 { format!(" for {:.1} s", entry.for_ms as f64 / 1e3) } else { String::new() };
-        println!("  at {:>5.1} s  {} {}{length}", entry.at_ms as f64 / 1e3, entry.fault.kind().name(), entry.target);
+        let (at_s, kind) = (entry.at_ms as f64 / 1e3, entry.fault.kind().name());
+        text.push_str(&format!("  at {at_s:>5.1} s  {kind} {}{length}\n", entry.target));
     }
-    println!("  results in {}", directory.display());
+    text + &format!("  results in {}\n", directory.display())
 }
 
 /// Runs a job in a sandbox and waits for its end. Whatever happens to this process, the guardian finishes the rest.
@@ -126,13 +143,19 @@ fn forward_signals(sandbox: Pid) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The controller's exit code is the run's; any other end of it is a failure of ours, however it came about.
 fn code_of(status: ExitStatus, directory: &Path) -> anyhow::Result<u8> {
-    if let Some(code) = status.code() {
-        return Ok(u8::try_from(code).unwrap_or(exit::FAILURE));
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    if let Some(code) = code.filter(|code| exit::ALL.contains(code)) {
+        return Ok(code);
     }
+    // The sandbox's first process gives a signal that ended the controller as a shell does.
+    let signal =
+        status.signal().or_else(|| status.code().filter(|code| (129..192).contains(code)).map(|code| code - 128));
+    let how =
+        signal.map_or_else(|| format!("ended by itself ({status})"), |signal| format!("was ended by signal {signal}"));
     anyhow::bail!(
-        "the controller was ended by signal {}; the history up to then is in {}: judge it with `schism check {}`",
-        status.signal().unwrap_or_default(),
+        "the controller {how}; the history up to then is in {}: judge it with `schism check {}`",
         directory.display(),
         directory.display()
     )
@@ -151,7 +174,6 @@ pub(crate) fn run_inside(launch: &Path) -> anyhow::Result<u8> {
 }
 
 /// `schism report`: renders a result folder's reports again.
-#[expect(clippy::print_stdout, reason = "this is the command's output")]
 pub(crate) fn report(args: &ReportArgs) -> anyhow::Result<u8> {
     let directory = args
         .result
@@ -163,6 +185,6 @@ pub(crate) fn report(args: &ReportArgs) -> anyhow::Result<u8> {
     let loaded = read_history(std::io::BufReader::new(file), &ReadOptions::default())
         .map_err(|problems| usage(format!("{}:\n{problems}", path.display())))?;
     report::write_all(&directory, &mut result, &loaded.history)?;
-    print!("{}", report::summary(&result, &directory, is_terminal(), TERMINAL_COLUMNS));
+    output::print(&report::summary(&result, &directory, is_terminal(), TERMINAL_COLUMNS))?;
     Ok(exit::VALID)
 }

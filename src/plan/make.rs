@@ -8,14 +8,13 @@ use schism_seed::Seed;
 use schism_workloads::client::{lie::Lie, memory};
 
 use crate::{
-    cli::{Route, TestArgs},
+    cli::{CLIENTS_MAX, Route, TIME_MAX, TestArgs},
     exit::usage,
 };
 
 use super::{Plan, Target};
 
 const CLIENTS_PER_NODE: u32 = 4;
-const CLIENTS_MAX: u32 = 10_000;
 const DURATION_MS: u64 = 60_000;
 const STEADY_MS: u64 = 5_000;
 const INTERVAL_MS: u64 = 10_000;
@@ -49,8 +48,11 @@ pub(crate) fn from_args(args: &TestArgs) -> anyhow::Result<Plan> {
         Some(seed) => seed,
         None => draw_seed()?,
     };
-    let steady_ms = args.steady.unwrap_or(STEADY_MS);
+    let mut steady_ms = args.steady.unwrap_or(STEADY_MS);
     let (schedule, duration_ms) = schedule_of(args, &target, seed, steady_ms)?;
+    if args.schedule.is_some() {
+        steady_ms = schedule.entries().first().map_or(duration_ms, |entry| entry.at_ms);
+    }
     let (isolation, consistency_models) = models_of(args, &target)?;
     let plan = Plan {
         schema: Plan::SCHEMA,
@@ -89,8 +91,11 @@ pub(crate) fn validate(plan: &Plan) -> anyhow::Result<()> {
         )));
     }
     schism_workloads::by_name(&plan.workload, &plan.workload_options).map_err(|error| usage(error.to_string()))?;
-    if target == Target::Memory {
-        memory_settings(plan)?;
+    match target {
+        Target::Memory => drop(memory_settings(plan)?),
+        Target::Local(name) => {
+            schism_cluster::check_settings(name, &plan.settings).map_err(|error| usage(error.to_string()))?;
+        }
     }
     if !(1..=CLIENTS_MAX).contains(&plan.clients) {
         return Err(usage(format!("--clients must be between 1 and {CLIENTS_MAX}, not {}", plan.clients)));
@@ -100,6 +105,10 @@ pub(crate) fn validate(plan: &Plan) -> anyhow::Result<()> {
     }
     if plan.op_timeout_ms == 0 || plan.duration_ms == 0 {
         return Err(usage("--op-timeout and --duration must be longer than 0"));
+    }
+    let longest_ms = [plan.duration_ms, plan.steady_ms, plan.op_timeout_ms, plan.recovery_limit_ms].into_iter().max();
+    if longest_ms > u64::try_from(TIME_MAX.as_millis()).ok() {
+        return Err(usage("no time of a test is longer than a week"));
     }
     if plan.isolation.is_some() && !target.is_sql() {
         return Err(usage(format!("--isolation is for SQL databases; `{}` has no isolation levels", plan.target)));
@@ -164,10 +173,20 @@ fn schedule_of(args: &TestArgs, target: &Target, seed: u64, steady_ms: u64) -> a
         return Ok((schedule, duration_ms));
     }
     let duration_ms = args.duration.unwrap_or(DURATION_MS);
+    if args.fault_duration == Some(0) {
+        return Err(usage("--fault-duration must be longer than 0"));
+    }
     let specs = FaultSpec::parse_list(args.faults.as_deref().unwrap_or_else(|| target.default_faults()))
         .map_err(|error| usage(format!("--faults: {error}")))?;
     if specs.is_empty() {
-        return Ok((Schedule::default(), duration_ms));
+        let shaping =
+            [("--steady", args.steady), ("--interval", args.interval), ("--fault-duration", args.fault_duration)];
+        return match shaping.iter().find(|(_, given)| given.is_some()) {
+            Some((flag, _)) => Err(usage(format!(
+                "{flag} is about drawn faults, and this test has none; add --faults, or leave it out"
+            ))),
+            None => Ok((Schedule::default(), duration_ms)),
+        };
     }
     let interval_ms = args.interval.unwrap_or(INTERVAL_MS);
     let fault_ms = args.fault_duration.unwrap_or(FAULT_DURATION_MS);
@@ -186,11 +205,13 @@ fn schedule_of(args: &TestArgs, target: &Target, seed: u64, steady_ms: u64) -> a
 /// A shipped schedule by its name, else a file.
 fn written_schedule(source: &str, seed: Seed) -> anyhow::Result<Schedule> {
     let path = Path::new(source);
-    if !path.exists() {
+    let is_file_name = path.components().count() > 1 || path.extension().is_some();
+    if !path.exists() && !is_file_name {
         return schism_nemesis::named(source, seed)
             .map_err(|error| usage(format!("--schedule: {error}, or a TOML file")));
     }
-    let text = std::fs::read_to_string(path).map_err(|error| usage(format!("cannot read {source}: {error}")))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|error| usage(format!("cannot read the schedule {source}: {error}")))?;
     Schedule::from_toml(&text, seed).map_err(|error| usage(format!("{source}: {error}")))
 }
 

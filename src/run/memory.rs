@@ -110,7 +110,11 @@ impl Surroundings for MemorySurroundings {
     }
 }
 
-/// Turns Ctrl-C and SIGTERM into an interruption; a second one ends the process at once.
+/// Signals that come within this of each other are one wish: a terminal's Ctrl-C reaches the launcher, which passes it
+/// on, and the processes of the sandbox as well.
+const SAME_WISH: Duration = Duration::from_secs(1);
+
+/// Turns Ctrl-C, SIGTERM and a terminal that was closed into an interruption; a second one ends the process at once.
 pub(super) fn watch_interrupt(side: mpsc::UnboundedSender<Side>) -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
@@ -118,20 +122,21 @@ pub(super) fn watch_interrupt(side: mpsc::UnboundedSender<Side>) -> Arc<AtomicBo
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
         runtime.block_on(async {
             use tokio::signal::unix::{SignalKind, signal};
-            let (Ok(mut interrupt), Ok(mut terminate)) =
-                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+            let listen = |kind| signal(kind).ok();
+            let (Some(mut interrupt), Some(mut terminate), Some(mut hang_up)) =
+                (listen(SignalKind::interrupt()), listen(SignalKind::terminate()), listen(SignalKind::hangup()))
             else {
                 return;
             };
-            let mut seen = 0;
+            let mut first: Option<Instant> = None;
             while !stopped.load(Ordering::Relaxed) {
                 let name = tokio::select! {
                     _ = interrupt.recv() => "Ctrl-C",
                     _ = terminate.recv() => "SIGTERM",
+                    _ = hang_up.recv() => "SIGHUP",
                     () = tokio::time::sleep(Duration::from_millis(200)) => continue,
                 };
-                seen += 1;
-                if seen > 1 {
+                if first.get_or_insert_with(Instant::now).elapsed() > SAME_WISH {
                     std::process::exit(i32::from(crate::exit::FAILURE));
                 }
                 let _ = side.send(Side::Interrupt(name.to_owned()));

@@ -26,6 +26,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     check::{self, Circumstances},
+    output,
     plan::{Plan, Target},
     report,
     result::{Outcome, Resources, RunResult},
@@ -176,16 +177,14 @@ fn resources() -> anyhow::Result<Resources> {
 }
 
 /// The result on standard output: a summary for people, or the whole as JSON.
-#[expect(clippy::print_stdout, reason = "this is the command's output")]
 pub(crate) fn print_result(job: &Job, result: &RunResult) -> anyhow::Result<()> {
     if job.json {
         let mut json = serde_json::to_value(result)?;
         json["directory"] = job.directory.to_string_lossy().into();
-        println!("{}", serde_json::to_string_pretty(&json)?);
+        output::print_line(&serde_json::to_string_pretty(&json)?)
     } else {
-        print!("{}", report::summary(result, &job.directory, is_terminal(), TERMINAL_COLUMNS));
+        output::print(&report::summary(result, &job.directory, is_terminal(), TERMINAL_COLUMNS))
     }
-    Ok(())
 }
 
 /// Colours and width for people; a pipe gets neither.
