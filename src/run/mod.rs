@@ -12,6 +12,7 @@ mod worker;
 
 use std::{io::IsTerminal as _, path::Path, sync::Arc, time::Duration};
 
+use anyhow::Context as _;
 use nix::sys::{
     resource::{UsageWho, getrusage},
     time::TimeVal,
@@ -176,10 +177,12 @@ fn resources() -> anyhow::Result<Resources> {
     })
 }
 
-/// The result on standard output: a summary for people, or the whole as JSON.
+/// The result on standard output: a summary for people, or `result.json` as it was written, with where it lies.
 pub(crate) fn print_result(job: &Job, result: &RunResult) -> anyhow::Result<()> {
     if job.json {
-        let mut json = serde_json::to_value(result)?;
+        let path = job.directory.join(report::RESULT_FILE);
+        let written = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut json: serde_json::Value = serde_json::from_slice(&written)?;
         json["directory"] = job.directory.to_string_lossy().into();
         output::print_line(&serde_json::to_string_pretty(&json)?)
     } else {

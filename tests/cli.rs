@@ -1,0 +1,507 @@
+//! The command line from outside, without root and without a database: what it says, what it refuses, what it repeats.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod support;
+
+use std::{fs, path::Path, time::Duration};
+
+use serde_json::Value;
+
+use support::{Ended, call, check_named, json_lines, result_of, run, run_folder, schism, scratch, tree};
+
+/// A short honest run in memory, and where its results are.
+fn memory_run(results: &Path, args: &[&str]) -> Ended {
+    let duration = if args.contains(&"--duration") { &[][..] } else { &["--duration", "300ms"] };
+    run(schism().args(["run", "memory", "--rate", "300"]).args(duration).args(args).arg("--results").arg(results))
+}
+
+/// Runs it in an empty folder, which has to stay empty.
+#[track_caller]
+fn refused(args: &[&str], says: &[&str]) {
+    refused_beside(&[], args, says);
+}
+
+/// The same with some files in the folder.
+#[track_caller]
+fn refused_beside(files: &[(&str, &str)], args: &[&str], says: &[&str]) {
+    let folder = scratch();
+    for (name, content) in files {
+        fs::write(folder.path().join(name), content).unwrap();
+    }
+    let before = tree(folder.path());
+    let ended = run(schism().args(args).current_dir(folder.path())).expect(254);
+    assert_eq!(ended.stdout, "", "{args:?}");
+    assert!(ended.stderr.starts_with("schism: ") || ended.stderr.starts_with("error: "), "{args:?}: {}", ended.stderr);
+    for text in says {
+        assert!(ended.stderr.contains(text), "{args:?} does not say {text:?}: {}", ended.stderr);
+    }
+    assert!(!ended.stderr.contains("panicked"), "{args:?}: {}", ended.stderr);
+    assert_eq!(tree(folder.path()), before, "{args:?}");
+}
+
+#[test]
+fn unknown_names_list_the_valid_ones_nearest_first() {
+    for (args, says) in [
+        ("run redis/sentinal", "no target `redis/sentinal`; choose one of: redis/sentinel, "),
+        ("run memroy", "choose one of: memory, "),
+        ("plan postgres/asinc", "choose one of: postgres/async, "),
+        ("run memory -w sett", "no workload `sett`; choose one of: set, "),
+        ("run memory --workload registr", "choose one of: register, "),
+        ("run redis/sentinel --faults kil", "--faults: unknown fault \"kil\"; valid faults: kill, "),
+        ("run redis/sentinel --faults kill,parttion", "valid faults: partition, "),
+        (
+            "run redis/sentinel --faults kill:primry",
+            "--faults: a kill has no target \"primry\"; valid targets: primary, ",
+        ),
+        ("run redis/sentinel --faults partition:halve", "valid targets: halves, "),
+        (
+            "run redis/sentinel --schedule isolate-primry",
+            "--schedule: unknown schedule \"isolate-primry\"; valid schedules: isolate-primary, ",
+        ),
+        ("run memory --set lye=x", "no setting of the memory target `lye`; choose one of: lie, "),
+        ("run memory --set lie=lost-wirte", "no lie \"lost-wirte\"; the lies are lost-write, "),
+        ("run memory -o keyz=1", "workload set has no option \"keyz\"; its options are ops-per-read"),
+        ("run memory -w register -o keyz=1", "workload register has no option \"keyz\"; its options are keys, "),
+        ("run postgres/single --isolation seriable", "no isolation level `seriable`; choose one of: serializable, "),
+        (
+            "run memory -w list-append --consistency-models serialisable",
+            "no consistency model `serialisable`; choose one of: serializable, ",
+        ),
+        ("check --model sets x", "no model `sets`; choose one of: set, "),
+        ("list tragets", "'tragets' for '<WHAT>'"),
+        ("run memory --route primry", "primary"),
+        ("completions bsh", "bash"),
+        ("rum memory", "run"),
+        ("run memory --durration 3s", "--duration"),
+    ] {
+        refused(&args.split(' ').collect::<Vec<_>>(), &[says]);
+    }
+}
+
+#[test]
+fn bad_values_name_their_flag_and_the_way_out() {
+    for (args, says) in [
+        ("run memory --set lie", "--set takes KEY=VALUE, not `lie`"),
+        ("run memory --set =x", "--set takes KEY=VALUE, not `=x`"),
+        ("run memory --set lie=none --set lie=none", "--set lie is given twice"),
+        ("run memory -o keys", "--option takes KEY=VALUE"),
+        ("run memory --set latency-min-us=fast", "--set latency-min-us takes a number of microseconds, not `fast`"),
+        ("run memory --set latency-min-us=9000", "latency-min-us must not be more than latency-max-us"),
+        ("run memory -w register -o keys=abc", "option keys cannot be \"abc\"; it takes 1..=1000000"),
+        ("run memory -w register -o keys=0", "option keys cannot be \"0\""),
+        ("run memory -w register -o read-weight=0 -o write-weight=0 -o cas-weight=0", "are all 0"),
+        (
+            "run memory --set lie=stale-read",
+            "workload set cannot show the lie stale-read, which fits register; the lies that fit set are ",
+        ),
+        ("run memory --duration 5x", "'5x' for '--duration <TIME>'"),
+        ("run memory --duration 5", "write a number with its unit, for example 500ms, 5s or 2m"),
+        ("run memory --duration 99years", "longer than a week"),
+        ("run memory --duration 0s", "--duration"),
+        ("run memory --op-timeout 0s", "--op-timeout"),
+        ("run memory --rate -1", "--rate must be 0 (as fast as possible) or a positive number"),
+        ("run memory --rate NaN", "--rate must be"),
+        ("run memory --rate inf", "--rate must be"),
+        ("run memory --rate fast", "--rate"),
+        ("run memory --clients 0", "'0' for '--clients <N>': clients are a whole number from 1 to 10000"),
+        ("run memory --clients -3", "--clients"),
+        ("run memory --clients 10001", "--clients"),
+        ("run memory --seed -1", "'-1' for '--seed <N>': a seed is a whole number"),
+        ("run memory --seed abc", "--seed"),
+        ("run redis/single --set port=3", "--set port: schism sets this itself"),
+        ("run postgres/single --set data_directory=/x", "--set data_directory: schism sets this itself"),
+        ("run redis/single --set down-after=3s", "--set down-after: only redis/sentinel has it"),
+    ] {
+        refused(&args.split(' ').collect::<Vec<_>>(), &[says]);
+    }
+}
+
+#[test]
+fn options_that_could_do_nothing_are_refused() {
+    for (args, says) in [
+        (
+            "run redis/single --isolation serializable",
+            "--isolation is for SQL databases; `redis/single` has no isolation levels",
+        ),
+        ("run memory --isolation serializable", "--isolation is for SQL databases"),
+        ("run postgres/single --wait 1", "--wait is Redis' WAIT; `postgres/single` has none"),
+        ("run memory --wait 1", "--wait is Redis' WAIT"),
+        ("run redis/single --wait-timeout 1s", "--wait <N>"),
+        ("run memory --consistency-models serializable", "--consistency-models is for transactions"),
+        ("run redis/sentinel -w list-append", "cannot run the workload `list-append`; it runs: set, register"),
+        ("run memory --faults kill", "the memory target has no nodes to hurt: use `--faults none`"),
+        ("run memory --schedule kill-restart", "the memory target has no nodes to hurt"),
+        ("run memory --interval 3s", "--interval is about drawn faults, and this test has none"),
+        ("run redis/single --faults none --fault-duration 3s", "--fault-duration is about drawn faults"),
+        ("run memory --steady 3s", "--steady is about drawn faults"),
+        ("run redis/single --schedule kill-restart --steady 3s", "--schedule"),
+        ("run redis/single --schedule kill-restart --faults kill", "--faults"),
+        ("run --plan x.toml --seed 3", "--plan"),
+        ("run --plan x.toml memory", "--plan"),
+        ("run --plan x.toml --wait-timeout 3s", "--plan"),
+        ("plan --plan x.toml --clients 3", "--plan"),
+        ("run", "<TARGET>"),
+    ] {
+        refused(&args.split(' ').collect::<Vec<_>>(), &[says]);
+    }
+}
+
+#[test]
+fn faults_must_fit_the_time_and_the_cluster() {
+    for (args, says) in [
+        (
+            "run redis/sentinel --duration 6s",
+            "no fault of 5000 ms fits between --steady 5000 ms and --duration 6000 ms",
+        ),
+        ("run redis/sentinel --steady 70s", "give a longer --duration, a shorter --fault-duration, or `--faults none`"),
+        ("run redis/sentinel --fault-duration 0s", "--fault-duration must be longer than 0"),
+        (
+            "run redis/sentinel --schedule isolate-primary --duration 6s",
+            "the schedule ends after 25000 ms, but the clients stop after --duration 6000 ms",
+        ),
+        ("run redis/single --faults partition", "at least 2 nodes"),
+        ("run redis/sentinel --faults kill:n9", "a node n9; this cluster has n1, n2, n3"),
+        ("run redis/sentinel --faults failover", "whose replicas can be promoted by us"),
+        ("run redis/sentinel --schedule cut-then-failover", "whose replicas can be promoted by us"),
+        ("run redis/single --schedule isolate-primary", "at least 2 nodes"),
+    ] {
+        refused(&args.split(' ').collect::<Vec<_>>(), &[says]);
+    }
+}
+
+#[test]
+fn errors_of_a_schedule_file_name_the_line() {
+    let good = "[[fault]]\nat = \"1s\"\nkind = \"kill\"\ntarget = \"one\"\n\n";
+    for (second, says) in [
+        ("[[fault]]\nat = \"5x\"\nkind = \"kill\"\ntarget = \"one\"\n", "s.toml: fault 2, line 7: \"5x\" is no time"),
+        (
+            "[[fault]]\nat = 1\nkind = \"kil\"\ntarget = \"one\"\n",
+            "s.toml: fault 2, line 6: unknown fault \"kil\"; valid faults: kill, ",
+        ),
+        (
+            "[[fault]]\nat = 1\nkind = \"kill\"\ntarget = \"primry\"\n",
+            "line 6: a kill has no target \"primry\"; valid targets: primary, ",
+        ),
+        ("[[fault]]\nat = 1\nkind = \"kill\"\ntarget = \"one\"\nforr = 3\n", "line 10: unknown field `forr`"),
+        ("[[fault\n", "s.toml: "),
+    ] {
+        let content = format!("{good}{second}");
+        refused_beside(&[("s.toml", &content)], &["run", "redis/sentinel", "--schedule", "s.toml"], &[says]);
+    }
+    refused(
+        &["run", "redis/sentinel", "--schedule", "nowhere.toml"],
+        &["cannot read the schedule nowhere.toml: No such file"],
+    );
+    refused(&["run", "redis/sentinel", "--schedule", "no/where"], &["cannot read the schedule no/where"]);
+    refused(&["run", "redis/sentinel", "--schedule", "/"], &["cannot read the schedule /"]);
+}
+
+#[test]
+fn a_plan_that_cannot_be_repeated_is_refused() {
+    let folder = scratch();
+    memory_run(folder.path(), &["--seed", "1"]).expect(0);
+    let good = fs::read_to_string(run_folder(folder.path()).unwrap().join("plan.toml")).unwrap();
+    let args = ["run", "--plan", "p.toml"];
+    for (plan, says) in [
+        ("\0\u{1}garbage".to_owned(), "p.toml is not a plan"),
+        (String::new(), "p.toml is not a plan: "),
+        (
+            good.replace("schema = 1", "schema = 2"),
+            "has schema 2, this schism reads 1; use the version of schism that wrote it",
+        ),
+        (format!("colour = \"red\"\n{good}"), "unknown field `colour`"),
+        (good.replace("clients = 12", "clients = 0"), "--clients must be between 1 and 10000"),
+        (good.replace("target = \"memory\"", "target = \"memroy\""), "choose one of: memory, "),
+        (good.replace("duration-ms = 300", "duration-ms = 999999999999999"), "longer than a week"),
+        (good.replace("seed = 1", "seed = -1"), "seed"),
+    ] {
+        refused_beside(&[("p.toml", &plan)], &args, &[says]);
+    }
+    refused(&args, &["cannot read the plan p.toml: No such file"]);
+}
+
+#[test]
+fn a_results_folder_that_cannot_be_written_is_refused() {
+    refused_beside(
+        &[("file", "")],
+        &["run", "memory", "--results", "file"],
+        &["cannot create a result folder in file", "--results DIR"],
+    );
+    refused(&["run", "memory", "--results", "/proc/nowhere"], &["cannot create a result folder in /proc/nowhere"]);
+    refused(&["run", "redis/single", "--results", "/run/schism-test-nowhere"], &["a /run and a /proc of its own"]);
+    assert!(!Path::new("/run/schism-test-nowhere").exists());
+}
+
+#[test]
+fn files_that_are_no_histories_are_refused() {
+    for (content, says) in [
+        ("", "the file is empty"),
+        ("garbage\n", "no header"),
+        ("garbage\n", "--model"),
+        ("\u{0}\u{1}\u{2}", "f is not a history that can be judged"),
+        (
+            "{\"schism-history\":9,\"workload\":\"set\",\"target\":\"x\",\"seed\":1,\"clients\":1,\"nodes\":[]}\n",
+            "version 9 of the history format is not supported",
+        ),
+    ] {
+        refused_beside(&[("f", content)], &["check", "f"], &[says]);
+    }
+    refused(&["check", "nowhere"], &["cannot read nowhere: No such file"]);
+    refused(&["check", "."], &["cannot read ./history.jsonl"]);
+    refused(&["check"], &["<FILE>"]);
+    refused(&["report", "nowhere"], &["there is no result folder nowhere"]);
+    refused(&["report", "."], &["result.json"]);
+}
+
+#[test]
+fn every_problem_of_a_malformed_history_has_its_line() {
+    let header = r#"{"schism-history":1,"workload":"set","target":"x","seed":1,"clients":1,"nodes":["n1"]}"#;
+    let invoke = r#"{"index":0,"time_ns":1,"process":0,"type":"invoke","f":"add","value":1}"#;
+    let twice = r#"{"index":1,"time_ns":2,"process":0,"type":"invoke","f":"add","value":2}"#;
+    let content = format!("{header}\n{invoke}\n{twice}\nnonsense\n");
+    refused_beside(&[("f", &content)], &["check", "f"], &["line 3", "line 4"]);
+}
+
+#[test]
+fn check_judges_each_file_and_its_exit_code_is_the_worst() {
+    let (good, bad) = (scratch(), scratch());
+    memory_run(good.path(), &["--seed", "1"]).expect(0);
+    memory_run(bad.path(), &["--seed", "1", "--set", "lie=lost-write"]).expect(1);
+    let good = run_folder(good.path()).unwrap();
+    let bad = run_folder(bad.path()).unwrap();
+    let history = fs::read_to_string(good.join("history.jsonl")).unwrap();
+    let half = history.len() / 2;
+    let cut = bad.join("cut.jsonl");
+    // In the middle of a line, as a run that was killed leaves it.
+    let end = history[..half].rfind('\n').unwrap() + 20;
+    fs::write(&cut, &history[..end]).unwrap();
+    let headless = bad.join("headless.jsonl");
+    fs::write(&headless, history.split_once('\n').unwrap().1).unwrap();
+
+    let ended = run(schism().arg("check").arg("--json").args([&good, &bad]).arg(&cut)).expect(1);
+    let lines: Vec<Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let valid: Vec<&Value> = lines.iter().map(|line| &line["valid"]).collect();
+    assert_eq!(valid, [&Value::from(true), &Value::from(false), &Value::from("unknown")]);
+    for (line, path) in lines.iter().zip([good.join("history.jsonl"), bad.join("history.jsonl"), cut.clone()]) {
+        assert_eq!(line["file"], path.to_str().unwrap());
+        assert_eq!(line["model"], "set");
+        assert!(line["checks"].as_array().is_some_and(|checks| checks.len() == 5), "{line}");
+    }
+    assert!(lines[1]["checks"][0]["findings"].as_array().is_some_and(|findings| !findings.is_empty()));
+    assert!(lines[2]["warnings"][0].as_str().unwrap().contains("cut off"), "{}", lines[2]["warnings"]);
+    assert!(lines[2]["reason"].as_str().is_some_and(|reason| !reason.is_empty()));
+
+    run(schism().arg("check").arg(&good)).expect(0);
+    let unknown = run(schism().arg("check").arg(&cut)).expect(2);
+    assert!(unknown.stdout.contains("warning: line "), "{}", unknown.stdout);
+    // One bad file does not keep the others from being judged.
+    let ended = run(schism().arg("check").arg("nowhere").arg(&bad)).expect(254);
+    assert!(ended.stdout.contains("invalid") && ended.stderr.contains("nowhere"));
+    run(schism().arg("check").arg(&headless)).expect(254);
+    run(schism().args(["check", "--model", "set"]).arg(&headless)).expect(0);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_plan() {
+    for target in ["memory", "redis/sentinel", "postgres/async"] {
+        let plan = |seed: &str| call(&["plan", target, "--seed", seed, "--ops", "100"]).expect(0).stdout;
+        assert_eq!(plan("42"), plan("42"), "{target}");
+        assert_ne!(plan("42"), plan("43"), "{target}");
+        for workload in ["set", "register"] {
+            let plan = || call(&["plan", target, "--seed", "7", "-w", workload, "--json"]).expect(0);
+            assert_eq!(plan().stdout, plan().stdout, "{target} {workload}");
+        }
+    }
+}
+
+#[test]
+fn one_more_fault_does_not_change_the_ops() {
+    let plan = |faults: &str| {
+        call(&["plan", "redis/sentinel", "--seed", "42", "--ops", "50", "--faults", faults, "-w", "register", "--json"])
+            .expect(0)
+            .json()
+    };
+    let (none, one, two) = (plan("none"), plan("kill"), plan("kill,partition:primary"));
+    assert_eq!(none["ops"], one["ops"]);
+    assert_eq!(one["ops"], two["ops"]);
+    assert_ne!(one["plan"]["schedule"], two["plan"]["schedule"]);
+    assert_eq!(one["ops"].as_array().unwrap().len(), 12);
+    assert!(one["ops"].as_array().unwrap().iter().all(|ops| ops.as_array().unwrap().len() == 50));
+}
+
+/// A time that says how long something takes is no part of an operation.
+fn invocations(folder: &Path, client: u64, clients: u64) -> Vec<Value> {
+    json_lines(&folder.join("history.jsonl"))
+        .into_iter()
+        .filter(|event| event["type"] == "invoke" && event.get("final").is_none())
+        .filter(|event| event["process"].as_u64().is_some_and(|process| process % clients == client))
+        .map(|event| serde_json::json!({ "f": event["f"], "value": event["value"] }))
+        .collect()
+}
+
+#[test]
+fn a_stored_plan_repeats_itself_and_its_operations() {
+    for workload in ["set", "register", "list-append"] {
+        let (first, second) = (scratch(), scratch());
+        memory_run(first.path(), &["-w", workload, "--clients", "3", "--seed", "11"]).expect(0);
+        let first = run_folder(first.path()).unwrap();
+        let plan = first.join("plan.toml");
+        run(schism().args(["run", "--plan"]).arg(&plan).arg("--results").arg(second.path())).expect(0);
+        let second = run_folder(second.path()).unwrap();
+        assert_eq!(fs::read(&plan).unwrap(), fs::read(second.join("plan.toml")).unwrap());
+
+        let planned = run(schism().args(["plan", "--json", "--ops", "10", "--plan"]).arg(&plan)).expect(0).json();
+        for client in 0..3 {
+            let (one, two) = (invocations(&first, client, 3), invocations(&second, client, 3));
+            let length = one.len().min(two.len()).min(10);
+            assert!(length >= 5, "{workload}: {length} operations of client {client}");
+            assert_eq!(one[..length], two[..length], "{workload}");
+            let ops = planned["ops"][client as usize].as_array().unwrap();
+            assert_eq!(one[..length], ops[..length], "{workload}");
+        }
+    }
+}
+
+#[test]
+fn lists_hold_what_can_be_chosen() {
+    for (what, some) in [
+        ("targets", &["memory", "redis/sentinel", "postgres/sync"][..]),
+        ("workloads", &["set", "register", "list-append"]),
+        ("faults", &["kill", "pause", "partition", "failover"]),
+        ("schedules", &["isolate-primary", "cut-then-failover", "promote-during-cut", "kill-restart"]),
+        ("lies", &["lost-write", "split-brain"]),
+    ] {
+        let text = call(&["list", what]).expect(0).stdout;
+        let rows = call(&["list", what, "--json"]).expect(0).json();
+        let rows = rows.as_array().unwrap();
+        let names: Vec<&str> = rows.iter().map(|row| row["name"].as_str().unwrap()).collect();
+        for name in some {
+            assert!(names.contains(name), "{what}: {names:?}");
+        }
+        for row in rows {
+            assert!(row["description"].as_str().is_some_and(|text| !text.is_empty()), "{row}");
+            assert!(text.lines().any(|line| line.starts_with(row["name"].as_str().unwrap())), "{text}");
+        }
+    }
+}
+
+#[test]
+fn every_listed_target_workload_and_schedule_can_be_planned() {
+    let names = |what: &str| -> Vec<String> {
+        let rows = call(&["list", what, "--json"]).expect(0).json();
+        rows.as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap().to_owned()).collect()
+    };
+    for target in names("targets") {
+        call(&["plan", &target]).expect(0);
+    }
+    for workload in names("workloads") {
+        call(&["plan", "memory", "-w", &workload]).expect(0);
+    }
+    for schedule in names("schedules") {
+        call(&["plan", "postgres/async", "--schedule", &schedule]).expect(0);
+    }
+}
+
+#[test]
+fn completions_offer_the_commands_and_nothing_internal() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = call(&["completions", shell]).expect(0).stdout;
+        assert!(script.contains("isolation") && script.contains("leftovers"), "{shell}");
+        assert!(!script.contains("internal"), "{shell}");
+    }
+}
+
+#[test]
+fn every_command_explains_itself() {
+    let all = call(&["--help"]).expect(0).stdout;
+    assert!(all.contains("Exit codes: 0 valid, 1 invalid, 2 unknown, 254") && all.contains("Examples:"), "{all}");
+    for command in ["run", "plan", "check", "report", "list", "doctor", "heal", "completions"] {
+        assert!(all.contains(command), "{all}");
+        let help = call(&[command, "--help"]).expect(0).stdout;
+        assert!(help.contains(&format!("Usage: schism {command}")) && help.lines().count() > 4, "{help}");
+    }
+    assert!(call(&["run", "--help"]).expect(0).stdout.contains("schism run redis/sentinel --workload set"));
+    assert!(call(&["--version"]).expect(0).stdout.starts_with("schism "));
+    assert!(call(&[]).expect(254).stderr.contains("Usage"));
+}
+
+#[test]
+fn a_report_rendered_again_says_the_same() {
+    let results = scratch();
+    let ended = memory_run(results.path(), &["--seed", "5", "--set", "lie=split-brain", "--duration", "2s"]).expect(1);
+    let latest = results.path().join("latest");
+    assert_eq!(fs::canonicalize(&latest).unwrap(), fs::canonicalize(run_folder(results.path()).unwrap()).unwrap());
+    let before = result_of(&latest);
+    fs::remove_file(latest.join("report.html")).unwrap();
+    let again = run(schism().arg("report").arg(&latest)).expect(0).stdout;
+    let after = result_of(&latest);
+    assert_eq!((&before["valid"], &before["checks"]), (&after["valid"], &after["checks"]));
+    assert_eq!(check_named(&after, "split-brain")["valid"], false);
+    assert!(latest.join("report.html").exists());
+    // What the run printed at its end is what the report prints.
+    assert!(ended.stdout.ends_with(&again), "{}\n---\n{again}", ended.stdout);
+}
+
+#[test]
+fn json_is_the_result_and_nothing_else() {
+    let results = scratch();
+    let ended = memory_run(results.path(), &["--seed", "5", "--json"]).expect(0);
+    let result = ended.json();
+    let folder = run_folder(results.path()).unwrap();
+    assert_eq!(result["valid"], true);
+    assert_eq!(result["exit-code"], 0);
+    assert_eq!(result["directory"], fs::canonicalize(&folder).unwrap().to_str().unwrap());
+    assert_eq!(ended.stderr, "");
+    assert_eq!(result["checks"], result_of(&folder)["checks"]);
+    // The command repeats the plan; without --json, which is no part of it.
+    assert!(!result["command"].as_str().unwrap().contains("--json"));
+    for file in ["report.html", "junit.xml", "plan.toml", "history.jsonl"] {
+        assert!(folder.join(file).exists(), "{file}");
+    }
+}
+
+#[test]
+fn a_drawn_seed_is_printed_stored_and_repeats() {
+    let results = scratch();
+    let ended = memory_run(results.path(), &["--json"]).expect(0);
+    let seed = ended.json()["seed"].as_u64().unwrap();
+    let command = ended.json()["command"].as_str().unwrap().to_owned();
+    assert!(command.ends_with(&format!("--seed {seed}")), "{command}");
+    let plan = fs::read_to_string(results.path().join("latest/plan.toml")).unwrap();
+    assert!(plan.contains(&format!("\nseed = {seed}\n")), "{plan}");
+}
+
+#[test]
+fn a_reader_that_goes_away_changes_no_verdict() {
+    let results = scratch();
+    let script = r#""$0" run memory --duration 300ms --seed 1 --set lie=lost-write --results "$1" | head -n 1; echo ${PIPESTATUS[0]}"#;
+    let ended = run(std::process::Command::new("bash")
+        .args(["-c", script, env!("CARGO_BIN_EXE_schism")])
+        .arg(results.path())
+        .env_remove("SCHISM_RESULTS"));
+    assert!(ended.stdout.ends_with("\n1\n"), "{} {}", ended.stdout, ended.stderr);
+    assert_eq!(ended.stderr, "");
+}
+
+#[test]
+fn ctrl_c_ends_a_run_with_what_is_known_by_then() {
+    let results = scratch();
+    let started = std::time::Instant::now();
+    let running = support::Running::start(
+        schism()
+            .args(["run", "memory", "--duration", "60s", "--seed", "1", "--set", "lie=split-brain", "--results"])
+            .arg(results.path()),
+    );
+    support::eventually("a history", Duration::from_secs(10), || {
+        let folder = run_folder(results.path())?;
+        (json_lines(&folder.join("history.jsonl")).len() > 1_500).then_some(())
+    });
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(running.pid()), nix::sys::signal::Signal::SIGINT).unwrap();
+    let ended = running.wait(Duration::from_secs(20));
+    assert!(started.elapsed() < Duration::from_secs(40));
+    assert!(matches!(ended.code, Some(1 | 2)), "{ended:?}");
+    let result = result_of(&run_folder(results.path()).unwrap());
+    assert_eq!(result["outcome"], "interrupted");
+    assert!(ended.stdout.contains("interrupted"), "{}", ended.stdout);
+}
