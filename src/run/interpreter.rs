@@ -306,7 +306,7 @@ impl<S: Surroundings> Interpreter<'_, S> {
         state.in_flight += 1;
         state.invoked[client as usize] += 1;
         state.invoked_at_ns[client as usize] = now;
-        let event = self.recorder.record(Entry {
+        let event = self.recorder.write(Entry {
             time_ns: now,
             process: Process::Client(state.process_of[client as usize]),
             kind: EventType::Invoke,
@@ -317,6 +317,7 @@ impl<S: Surroundings> Interpreter<'_, S> {
             is_final: op.is_final,
         });
         Self::update(state, self.workers.len() as u32, now, &event);
+        self.recorder.keep(event);
         if self.workers[client as usize].try_send(op).is_err() {
             // A free worker waits for its next operation; a closed or full channel means that its task is gone.
             state.ended.harness_errors.push(format!("the worker of client {client} is gone"));
@@ -333,7 +334,7 @@ impl<S: Surroundings> Interpreter<'_, S> {
         if let Some(text) = panic {
             state.ended.harness_errors.push(format!("the worker of client {client} panicked: {text}"));
         }
-        let event = self.recorder.record(Entry {
+        let event = self.recorder.write(Entry {
             time_ns: now,
             process: Process::Client(process),
             kind: completion.kind,
@@ -350,6 +351,7 @@ impl<S: Surroundings> Interpreter<'_, S> {
             state.latencies_us.saturating_record((now - state.invoked_at_ns[slot]) / 1_000);
         }
         Self::update(state, self.workers.len() as u32, now, &event);
+        self.recorder.keep(event);
         if completion.kind == EventType::Info {
             state.process_of[slot] = process + self.workers.len() as u32;
         }
@@ -400,7 +402,7 @@ impl<S: Surroundings> Interpreter<'_, S> {
 
     fn record_side(&mut self, process: Process, f: &str, value: &impl serde::Serialize) {
         let value = serde_json::to_value(value).unwrap_or_default();
-        self.recorder.record(Entry {
+        let event = self.recorder.write(Entry {
             time_ns: self.clock.now_ns(),
             process,
             kind: EventType::Info,
@@ -410,6 +412,7 @@ impl<S: Surroundings> Interpreter<'_, S> {
             node: None,
             is_final: false,
         });
+        self.recorder.keep(event);
     }
 
     fn report_progress(&self, state: &mut State, now: u64) {

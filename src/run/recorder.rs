@@ -155,8 +155,8 @@ impl Recorder {
         Ok(Self { jsonl, edn, builder: HistoryBuilder::new(header), next_index: 0 })
     }
 
-    /// Records one event and gives it back with its index.
-    pub(crate) fn record(&mut self, entry: Entry) -> Event {
+    /// Numbers an event and writes it out; [`Recorder::keep`] it when everybody has seen it.
+    pub(crate) fn write(&mut self, entry: Entry) -> Event {
         let event = Event {
             index: self.next_index,
             time_ns: entry.time_ns,
@@ -173,8 +173,12 @@ impl Recorder {
         if let Some(edn) = &self.edn {
             edn.append(|buffer| write_event_edn(buffer, &event));
         }
-        self.builder.push(event.clone());
         event
+    }
+
+    /// Keeps a written event for the checkers. (Taken by value: a copy of a final read may be tens of megabytes.)
+    pub(crate) fn keep(&mut self, event: Event) {
+        self.builder.push(event);
     }
 
     /// Whether a file could not be written; the run must end then.

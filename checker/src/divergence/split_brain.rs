@@ -117,41 +117,39 @@ fn union_ns(mut intervals: Vec<(u64, u64)>) -> u64 {
 pub fn check(history: &History) -> Check {
     let claims = claims(history);
     let mut result = SplitBrainResult { claims_observed: !history.claims().is_empty(), ..SplitBrainResult::default() };
+    let dual: Vec<(u64, u64)> = dual_claims(&claims).map(|(_, interval)| interval).collect();
     let mut acks: BTreeMap<&str, Vec<Ack>> = BTreeMap::new();
     for op in history.ops().filter(|op| op.outcome == Outcome::Ok && is_write(op)) {
         if let (Some(node), Some(ok_ns), Some(ok_index)) = (op.node, op.complete_ns, op.complete_index) {
-            acks.entry(node).or_default().push(Ack { invoke_ns: op.invoke_ns, ok_ns, ok_index });
+            let of_node = acks.entry(node).or_default();
+            // The others cannot be in a window, and are nearly all of a long run.
+            if dual.iter().any(|(start, end)| *start <= op.invoke_ns && ok_ns <= *end) {
+                of_node.push(Ack { invoke_ns: op.invoke_ns, ok_ns, ok_index });
+            }
         }
     }
     for list in acks.values_mut() {
         list.sort_unstable_by_key(|ack| ack.ok_index);
     }
 
-    let nodes: Vec<&str> = claims.keys().copied().collect();
-    let mut dual: Vec<(u64, u64)> = Vec::new();
-    for (at, first) in nodes.iter().enumerate() {
-        for second in &nodes[at + 1..] {
-            for (start, end) in overlaps(&claims[first], &claims[second]) {
-                dual.push((start, end));
-                let sides = [*first, *second].map(|node| within(acks.get(node).map_or(&[], Vec::as_slice), start, end));
-                if let [Some(left), Some(right)] = &sides {
-                    let mut event_indexes =
-                        vec![left.first.ok_index, left.last.ok_index, right.first.ok_index, right.last.ok_index];
-                    event_indexes.sort_unstable();
-                    event_indexes.dedup();
-                    let start_ns = left.first.ok_ns.max(right.first.ok_ns);
-                    result.windows.push(SplitBrainWindow {
-                        start_ns,
-                        // Where one side was done before the other began, the window is that moment.
-                        end_ns: left.last.ok_ns.min(right.last.ok_ns).max(start_ns),
-                        nodes: [(*first).into(), (*second).into()],
-                        acknowledged: [left.count, right.count],
-                        claims_start_ns: start,
-                        claims_end_ns: end,
-                        event_indexes,
-                    });
-                }
-            }
+    for ([first, second], (start, end)) in dual_claims(&claims) {
+        let sides = [first, second].map(|node| within(acks.get(node).map_or(&[], Vec::as_slice), start, end));
+        if let [Some(left), Some(right)] = &sides {
+            let mut event_indexes =
+                vec![left.first.ok_index, left.last.ok_index, right.first.ok_index, right.last.ok_index];
+            event_indexes.sort_unstable();
+            event_indexes.dedup();
+            let start_ns = left.first.ok_ns.max(right.first.ok_ns);
+            result.windows.push(SplitBrainWindow {
+                start_ns,
+                // Where one side was done before the other began, the window is that moment.
+                end_ns: left.last.ok_ns.min(right.last.ok_ns).max(start_ns),
+                nodes: [first.into(), second.into()],
+                acknowledged: [left.count, right.count],
+                claims_start_ns: start,
+                claims_end_ns: end,
+                event_indexes,
+            });
         }
     }
     result.windows.sort_by(|a, b| (a.start_ns, a.end_ns, &a.nodes).cmp(&(b.start_ns, b.end_ns, &b.nodes)));
@@ -160,6 +158,15 @@ pub fn check(history: &History) -> Check {
     result.longest_s =
         say::as_seconds(result.windows.iter().map(|window| window.end_ns - window.start_ns).max().unwrap_or(0));
     verdict(result, acks.len())
+}
+
+/// Pairs of nodes, and the intervals in which both claim to be primary.
+fn dual_claims<'c>(claims: &'c BTreeMap<&str, Vec<(u64, u64)>>) -> impl Iterator<Item = ([&'c str; 2], (u64, u64))> {
+    claims.iter().enumerate().flat_map(move |(at, (first, of_first))| {
+        claims.iter().skip(at + 1).flat_map(move |(second, of_second)| {
+            overlaps(of_first, of_second).into_iter().map(move |interval| ([*first, *second], interval))
+        })
+    })
 }
 
 /// Where both are primary. Intervals of one node are in order and apart.

@@ -136,6 +136,97 @@ struct Added {
     failed: bool,
 }
 
+/// The elements whose add was invoked, in order, and what is known of each; kept as the ids of operations, because at
+/// millions of elements a copy of what the history holds would be as large as the history.
+struct Adds<'h> {
+    history: &'h History,
+    /// For each element, in order of the elements: its first acknowledged add, else the first one of all.
+    ops: Vec<u32>,
+    /// What is known of the elements that were added more than once, by position.
+    repeated: BTreeMap<u32, Added>,
+}
+
+impl<'h> Adds<'h> {
+    fn of(history: &'h History, result: &mut SetResult) -> Self {
+        for op in history.ops().filter(|op| *op.f == F::Add) {
+            result.attempted += 1;
+            match op.outcome {
+                Outcome::Ok => result.acknowledged += 1,
+                Outcome::Fail => result.failed += 1,
+                Outcome::Info => result.indeterminate += 1,
+            }
+        }
+        let mut adds = Self { history, ops: Vec::new(), repeated: BTreeMap::new() };
+        let mut before = None;
+        for id in ids_by_element(history) {
+            let element = element_of(history, id);
+            let new = Added::of(history, id);
+            if before != Some(element) {
+                before = Some(element);
+                adds.ops.push(id);
+                continue;
+            }
+            let at = adds.ops.len() - 1;
+            let mut all = adds.get(at);
+            if new.ok < all.ok {
+                (all.op, all.ok) = (new.op, new.ok);
+                adds.ops[at] = new.op;
+            }
+            all.failed &= new.failed;
+            adds.repeated.insert(at as u32, all);
+        }
+        adds
+    }
+
+    fn len(&self) -> usize {
+        self.ops.len()
+    }
+
+    fn element(&self, at: usize) -> i64 {
+        element_of(self.history, self.ops[at])
+    }
+
+    fn get(&self, at: usize) -> Added {
+        self.repeated.get(&(at as u32)).copied().unwrap_or_else(|| Added::of(self.history, self.ops[at]))
+    }
+}
+
+impl Added {
+    fn of(history: &History, id: u32) -> Self {
+        let op = history.op(id as usize);
+        let ended = |outcome| op.is_some_and(|op| op.outcome == outcome);
+        let ok = op.filter(|_| ended(Outcome::Ok)).and_then(|op| op.complete_index);
+        Self {
+            op: id,
+            invoke: op.map_or(NONE, |op| narrow(op.invoke_index)),
+            ok: ok.map_or(NONE, narrow),
+            failed: ended(Outcome::Fail),
+        }
+    }
+}
+
+fn element_of(history: &History, id: u32) -> i64 {
+    history.op(id as usize).and_then(|op| op.value.as_int()).unwrap_or_default()
+}
+
+/// The adds of integers by element, and of one element by invocation.
+fn ids_by_element(history: &History) -> Vec<u32> {
+    let adds = || history.ops().filter(|op| *op.f == F::Add).filter_map(|op| Some((op.value.as_int()?, op.id as u32)));
+    let (Some(least), Some(greatest)) = (adds().map(|(element, _)| element).min(), adds().map(|add| add.0).max())
+    else {
+        return Vec::new();
+    };
+    if greatest.abs_diff(least) <= u64::from(u32::MAX) {
+        // Element and id in one word: half the memory of a pair.
+        let mut packed: Vec<u64> = adds().map(|(element, id)| element.abs_diff(least) << 32 | u64::from(id)).collect();
+        packed.sort_unstable();
+        return packed.into_iter().map(|word| word as u32).collect();
+    }
+    let mut pairs: Vec<(i64, u32)> = adds().collect();
+    pairs.sort_unstable();
+    pairs.into_iter().map(|(_, id)| id).collect()
+}
+
 /// Position of each element in the tables.
 enum Positions {
     /// Where elements are dense, as they are when they are counted up.
@@ -147,19 +238,19 @@ enum Positions {
 }
 
 impl Positions {
-    /// `elements` is sorted and without duplicates.
-    fn of(elements: &[i64]) -> Self {
-        if let (Some(first), Some(last)) = (elements.first(), elements.last()) {
-            let span = last.abs_diff(*first);
-            if span < 8 * elements.len() as u64 + 65_536 {
+    fn of(adds: &Adds<'_>) -> Self {
+        if let Some(last) = adds.len().checked_sub(1) {
+            let first = adds.element(0);
+            let span = adds.element(last).abs_diff(first);
+            if span < 8 * adds.len() as u64 + 65_536 {
                 let mut table = vec![NONE; span as usize + 1];
-                for (at, element) in elements.iter().enumerate() {
-                    table[element.abs_diff(*first) as usize] = at as u32;
+                for at in 0..adds.len() {
+                    table[adds.element(at).abs_diff(first) as usize] = at as u32;
                 }
-                return Self::Dense { first: *first, table };
+                return Self::Dense { first, table };
             }
         }
-        Self::Sparse(elements.iter().enumerate().map(|(at, element)| (*element, at as u32)).collect())
+        Self::Sparse((0..adds.len()).map(|at| (adds.element(at), at as u32)).collect())
     }
 
     fn get(&self, element: i64) -> Option<usize> {
@@ -242,8 +333,8 @@ struct Read<'h> {
 #[must_use]
 pub fn check(history: &History) -> Check {
     let mut result = SetResult::default();
-    let (elements, added) = adds(history, &mut result);
-    let positions = Positions::of(&elements);
+    let adds = Adds::of(history, &mut result);
+    let positions = Positions::of(&adds);
     let mut reads: Vec<Read<'_>> = history
         .ops()
         .filter(|op| *op.f == F::Read && op.outcome == Outcome::Ok)
@@ -251,7 +342,7 @@ pub fn check(history: &History) -> Check {
         .collect();
     reads.sort_unstable_by_key(|read| read.complete);
 
-    let walk = Walk::over(history, &reads, &positions, &elements, &added);
+    let walk = Walk::over(history, &reads, &positions, &adds);
     result.duplicated = walk.duplicated.iter().map(|(element, count)| (*element, *count)).collect();
     result.unexpected = walk.unexpected.keys().copied().collect();
     result.stale = walk.stale;
@@ -261,22 +352,23 @@ pub fn check(history: &History) -> Check {
     let finals = last_final_reads(&reads);
     let mut reason = None;
     let fates = if finals.is_empty() {
-        walk.fates_without_finals(&reads, &positions, &added)
+        walk.fates_without_finals(&reads, &positions)
     } else {
         match authority::authoritative(history, &finals) {
             Ok(authoritative) => walk.fates_by(&authoritative, &positions),
             Err(why) => {
                 reason = Some(why);
-                vec![Fate::Undecided; elements.len()]
+                vec![Fate::Undecided; adds.len()]
             }
         }
     };
 
-    let mut gone = Bits::new(elements.len());
+    let mut gone = Bits::new(adds.len());
     let mut lost = Vec::new();
     for (at, fate) in fates.iter().enumerate() {
-        let acknowledged = added[at].ok != NONE;
-        if added[at].failed {
+        let Added { ok, failed, .. } = adds.get(at);
+        let acknowledged = ok != NONE;
+        if failed {
             continue;
         }
         match fate {
@@ -288,55 +380,19 @@ pub fn check(history: &History) -> Check {
                 gone.set(at);
                 lost.push(at);
             }
-            Fate::Gone if walk.known[at] != NONE => result.vanished.push(elements[at]),
+            Fate::Gone if walk.known[at] != NONE => result.vanished.push(adds.element(at)),
             Fate::Undecided if acknowledged => result.never_read += 1,
             Fate::Gone | Fate::Undecided => {}
         }
     }
-    lost.sort_unstable_by_key(|at| added[*at].ok);
-    result.lost = lost_elements(history, &reads, &positions, &walk, &added, &gone, &lost);
+    lost.sort_unstable_by_key(|at| adds.get(*at).ok);
+    result.lost = lost_elements(&reads, &positions, &walk, &adds, &gone, &lost);
     if result.acknowledged > 0 {
         result.lost_percent = result.lost.len() as f64 * 100.0 / result.acknowledged as f64;
     }
     result.rpo = rpo(history, &result.lost);
 
     verdict(result, reason, &reads, &finals, &walk)
-}
-
-/// The elements whose add was invoked, sorted, and what is known of each.
-fn adds(history: &History, result: &mut SetResult) -> (Vec<i64>, Vec<Added>) {
-    let mut all: Vec<(i64, Added)> = Vec::new();
-    for op in history.ops().filter(|op| *op.f == F::Add) {
-        result.attempted += 1;
-        match op.outcome {
-            Outcome::Ok => result.acknowledged += 1,
-            Outcome::Fail => result.failed += 1,
-            Outcome::Info => result.indeterminate += 1,
-        }
-        let Some(element) = op.value.as_int() else { continue };
-        let ok = if op.outcome == Outcome::Ok { op.complete_index.map_or(NONE, narrow) } else { NONE };
-        let invoke = narrow(op.invoke_index);
-        all.push((element, Added { op: op.id as u32, invoke, ok, failed: op.outcome == Outcome::Fail }));
-    }
-    // Stable, so that the adds of one element stay ordered by invocation.
-    all.sort_by_key(|(element, _)| *element);
-    let mut elements = Vec::with_capacity(all.len());
-    let mut added: Vec<Added> = Vec::with_capacity(all.len());
-    for (element, new) in all {
-        match added.last_mut() {
-            Some(before) if elements.last() == Some(&element) => {
-                if new.ok < before.ok {
-                    (before.op, before.ok) = (new.op, new.ok);
-                }
-                before.failed &= new.failed;
-            }
-            _ => {
-                elements.push(element);
-                added.push(new);
-            }
-        }
-    }
-    (elements, added)
 }
 
 /// The last final read of each node.
@@ -362,6 +418,7 @@ struct Walk {
     /// Elements missing from the last read that could have held them.
     missing: Bits,
     /// The first read of the present absence, by position among the reads.
+    /// Empty until something is missing.
     first_missing: Vec<u32>,
     stale: u64,
     stale_max_ns: u64,
@@ -373,32 +430,23 @@ struct Walk {
 }
 
 impl Walk {
-    fn over(history: &History, reads: &[Read<'_>], positions: &Positions, elements: &[i64], added: &[Added]) -> Self {
+    fn over(history: &History, reads: &[Read<'_>], positions: &Positions, adds: &Adds<'_>) -> Self {
         let mut walk = Self {
-            known: vec![NONE; elements.len()],
-            missing: Bits::new(elements.len()),
-            first_missing: vec![NONE; elements.len()],
+            known: (0..adds.len()).map(|at| adds.get(at).ok).collect(),
+            missing: Bits::new(adds.len()),
+            first_missing: Vec::new(),
             stale: 0,
             stale_max_ns: 0,
             unexpected: BTreeMap::new(),
             duplicated: BTreeMap::new(),
             of_primaries: SuffixMax::default(),
         };
-        let mut known_bits = Bits::new(elements.len());
-        let mut known_ns: Vec<u64> = vec![0; elements.len()];
-        let mut stale_bits = Bits::new(elements.len());
-        let mut present = Bits::new(elements.len());
+        let mut stale_bits = Bits::new(adds.len());
+        let mut present = Bits::new(adds.len());
         let mut of_all = SuffixMax::default();
-        let mut acknowledgements: Vec<u32> =
-            (0..added.len() as u32).filter(|at| added[*at as usize].ok != NONE).collect();
-        acknowledgements.sort_unstable_by_key(|at| added[*at as usize].ok);
-        let mut acknowledgements = acknowledgements.into_iter().peekable();
 
         for (read_at, read) in reads.iter().enumerate() {
             let read_at = read_at as u32;
-            while let Some(at) = acknowledgements.next_if(|at| added[*at as usize].ok < read.complete) {
-                walk.acknowledge(history, at as usize, added, &mut known_bits, &mut known_ns);
-            }
             present.clear();
             let mut counts: BTreeMap<i64, u32> = BTreeMap::new();
             let content = read.op.value.as_ints().unwrap_or_default();
@@ -417,13 +465,16 @@ impl Walk {
             }
             for word in 0..present.0.len() {
                 let held = present.0[word];
-                for at in bits_of(word, held & !known_bits.0[word]) {
-                    known_bits.set(at);
+                for at in bits_of(word, held) {
+                    // Known by its acknowledgement, or by an earlier read.
+                    if walk.known[at] < read.complete {
+                        continue;
+                    }
                     walk.known[at] = read.complete;
-                    known_ns[at] = read.op.complete_ns.unwrap_or(read.op.invoke_ns);
                     // A failed add certainly did not happen, and none can be read before it is invoked.
-                    if added[at].failed || added[at].invoke > read.complete {
-                        walk.unexpected.insert(elements[at], read.complete);
+                    let added = adds.get(at);
+                    if added.failed || added.invoke > read.complete {
+                        walk.unexpected.insert(adds.element(at), read.complete);
                     }
                 }
                 for at in bits_of(word, held & walk.missing.0[word]) {
@@ -431,15 +482,17 @@ impl Walk {
                     // invoked last is the end of its absence.
                     walk.stale += u64::from(stale_bits.set(at));
                     if let Some((last, _)) = of_all.since(walk.first_missing[at]) {
-                        let absent_ns = reads[last as usize].op.invoke_ns.saturating_sub(known_ns[at]);
+                        let known_ns = walk.known_ns(history, reads, adds, at);
+                        let absent_ns = reads[last as usize].op.invoke_ns.saturating_sub(known_ns);
                         walk.stale_max_ns = walk.stale_max_ns.max(absent_ns);
                     }
                 }
                 walk.missing.0[word] &= !held;
-                for at in bits_of(word, known_bits.0[word] & !held & !walk.missing.0[word]) {
+                for at in bits_of(word, !held & !walk.missing.0[word]).take_while(|at| *at < adds.len()) {
                     // A read invoked before the element was known need not hold it.
                     if walk.known[at] < read.invoke {
                         walk.missing.set(at);
+                        walk.first_missing.resize(adds.len(), NONE);
                         walk.first_missing[at] = read_at;
                     }
                 }
@@ -450,18 +503,18 @@ impl Walk {
                 walk.of_primaries.push(read_at, read.invoke);
             }
         }
-        for at in acknowledgements {
-            walk.acknowledge(history, at as usize, added, &mut known_bits, &mut known_ns);
-        }
         walk
     }
 
-    fn acknowledge(&mut self, history: &History, at: usize, added: &[Added], known: &mut Bits, known_ns: &mut [u64]) {
-        if known.set(at) {
-            self.known[at] = added[at].ok;
-            let op = history.op(added[at].op as usize);
-            known_ns[at] = op.and_then(|op| op.complete_ns).unwrap_or(0);
+    /// When an element that is known became known.
+    fn known_ns(&self, history: &History, reads: &[Read<'_>], adds: &Adds<'_>, at: usize) -> u64 {
+        let known = self.known[at];
+        let added = adds.get(at);
+        if known == added.ok {
+            return history.op(added.op as usize).and_then(|op| op.complete_ns).unwrap_or(0);
         }
+        let read = reads.binary_search_by_key(&known, |read| read.complete).ok().map(|at| &reads[at].op);
+        read.map_or(0, |op| op.complete_ns.unwrap_or(op.invoke_ns))
     }
 
     /// By the final reads whose word counts. One that was invoked before an element was known proves nothing by
@@ -481,8 +534,8 @@ impl Walk {
     }
 
     /// By the last reads of those whose word counts.
-    fn fates_without_finals(&self, reads: &[Read<'_>], positions: &Positions, added: &[Added]) -> Vec<Fate> {
-        let mut last_held: Vec<u32> = vec![NONE; added.len()];
+    fn fates_without_finals(&self, reads: &[Read<'_>], positions: &Positions) -> Vec<Fate> {
+        let mut last_held: Vec<u32> = vec![NONE; self.known.len()];
         for (read_at, read) in reads.iter().enumerate() {
             for element in read.op.value.as_ints().unwrap_or_default().iter() {
                 if let Some(at) = positions.get(*element) {
@@ -491,7 +544,7 @@ impl Walk {
             }
         }
         let last_invoke = reads.iter().map(|read| read.invoke).max().unwrap_or(0);
-        (0..added.len())
+        (0..self.known.len())
             .map(|at| {
                 if !self.missing.get(at) {
                     // Held by every read since it was known; but was there one?
@@ -512,21 +565,20 @@ impl Walk {
 
 /// Each lost element with the last read that held it and the first one after that which lacked it.
 fn lost_elements(
-    history: &History,
     reads: &[Read<'_>],
     positions: &Positions,
     walk: &Walk,
-    added: &[Added],
+    adds: &Adds<'_>,
     gone: &Bits,
     lost: &[usize],
 ) -> Vec<LostElement> {
     if lost.is_empty() {
         return Vec::new();
     }
-    let mut last_seen: Vec<u32> = vec![NONE; added.len()];
-    let mut first_missing: Vec<u32> = vec![NONE; added.len()];
-    let mut absent = Bits::new(added.len());
-    let mut present = Bits::new(added.len());
+    let mut last_seen: Vec<u32> = vec![NONE; adds.len()];
+    let mut first_missing: Vec<u32> = vec![NONE; adds.len()];
+    let mut absent = Bits::new(adds.len());
+    let mut present = Bits::new(adds.len());
     for (read_at, read) in reads.iter().enumerate() {
         present.clear();
         for element in read.op.value.as_ints().unwrap_or_default().iter() {
@@ -552,7 +604,7 @@ fn lost_elements(
     };
     lost.iter()
         .filter_map(|at| {
-            let op = history.op(added[*at].op as usize)?;
+            let op = adds.history.op(adds.get(*at).op as usize)?;
             Some(LostElement {
                 element: op.value.as_int()?,
                 process: op.process,

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use rustc_hash::FxHashMap;
+
 use super::model::{RegisterOp, ValueId};
 use crate::{
     authority,
@@ -41,19 +43,31 @@ impl Part {
 /// The parts by key. Failed operations certainly did not happen and indeterminate reads tell nothing: both are left
 /// out. Final reads of replicas are left out too: they are no clients' reads, and a replica may lag (divergence
 /// compares them).
-pub(crate) fn parts(history: &History) -> BTreeMap<i64, Part> {
+///
+/// Each part is built when it is asked for: all of them at once would take as much memory as the history.
+pub(crate) fn parts(history: &History) -> impl Iterator<Item = (i64, Part)> {
     let counted_finals = counted_final_reads(history);
-    let mut parts: BTreeMap<i64, (Part, BTreeMap<i64, ValueId>)> = BTreeMap::new();
+    let mut by_key: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
     for op in history.ops() {
-        let indeterminate = op.outcome == Outcome::Info;
-        if op.outcome == Outcome::Fail || (indeterminate && *op.f == F::Read) {
+        if op.outcome == Outcome::Fail || (op.outcome == Outcome::Info && *op.f == F::Read) {
             continue;
         }
         if op.is_final && counted_finals.binary_search(&op.id).is_err() {
             continue;
         }
-        let Some(key) = key_of(&op) else { continue };
-        let (part, ids) = parts.entry(key).or_default();
+        if let Some(key) = key_of(&op) {
+            by_key.entry(key).or_default().push(op.id as u32);
+        }
+    }
+    by_key.into_iter().map(|(key, ids)| (key, part_of(history, &ids)))
+}
+
+/// The part made of these operations of one key.
+fn part_of(history: &History, op_ids: &[u32]) -> Part {
+    let mut part = Part { calls: Vec::with_capacity(op_ids.len()), values: Vec::new() };
+    // Looked up only, never iterated: its order cannot reach a result.
+    let mut ids: FxHashMap<i64, ValueId> = FxHashMap::default();
+    for op in op_ids.iter().filter_map(|&id| history.op(id as usize)) {
         let mut id_of = |value: i64| {
             *ids.entry(value).or_insert_with(|| {
                 part.values.push(value);
@@ -69,16 +83,12 @@ pub(crate) fn parts(history: &History) -> BTreeMap<i64, Part> {
             }
             _ => continue,
         };
-        let ret = if indeterminate { NEVER } else { op.complete_index.map_or(NEVER, |index| index as u32) };
+        let ret =
+            if op.outcome == Outcome::Info { NEVER } else { op.complete_index.map_or(NEVER, |index| index as u32) };
         part.calls.push(Call { op: register_op, invoke: op.invoke_index as u32, ret, id: op.id as u32 });
     }
-    parts
-        .into_iter()
-        .map(|(key, (mut part, _))| {
-            drop_unobserved(&mut part);
-            (key, part)
-        })
-        .collect()
+    drop_unobserved(&mut part);
+    part
 }
 
 fn key_of(op: &Op<'_>) -> Option<i64> {

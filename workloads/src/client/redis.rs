@@ -3,11 +3,10 @@
 //! One command at a time over a connection of its own, without the `redis` crate's connections, which share, retry or
 //! reconnect in the background.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use redis::{Cmd, cmd};
-use rustc_hash::FxBuildHasher;
 use schism_checker::history::{OpError, Value};
 use serde::{Deserialize, Serialize};
 
@@ -286,8 +285,7 @@ impl RedisClient {
     /// The set page by page. SSCAN may return an element more than once by its contract (its cursor survives a
     /// rehash by visiting some buckets again), so here repetition says nothing and is removed.
     async fn scan_set(&mut self) -> Result<Vec<i64>, Trouble> {
-        let mut seen: HashSet<i64, FxBuildHasher> = HashSet::default();
-        let mut page = Vec::new();
+        let mut elements = Vec::new();
         let mut cursor = 0;
         loop {
             let parts = self.ask_array(cmd("SSCAN").arg(SET_KEY).arg(cursor).arg("COUNT").arg(SCAN_COUNT)).await?;
@@ -301,11 +299,11 @@ impl RedisClient {
             let Head::Array(count) = self.wire.head().await? else {
                 return Err(self.wire.garbled("SSCAN without a page".to_owned()).into());
             };
-            page.clear();
-            self.wire.ints_of(count, &mut page).await?;
-            seen.extend(&page);
+            self.wire.ints_of(count, &mut elements).await?;
             if cursor == 0 {
-                return Ok(seen.into_iter().collect());
+                elements.sort_unstable();
+                elements.dedup();
+                return Ok(elements);
             }
         }
     }
