@@ -109,7 +109,9 @@ impl fmt::Display for Healed {
         match &self.outcome {
             Err(error) => write!(formatter, "{run}: {error}"),
             Ok(HealOutcome::NothingInForce) => write!(formatter, "{run}: still running, no fault in force"),
-            Ok(HealOutcome::Undone(faults)) => write!(formatter, "{run}: still running; undone: {}", faults.join(", ")),
+            Ok(HealOutcome::Undone(faults)) => {
+                write!(formatter, "{run}: still running; undone: {}; the run will say so, and fail", faults.join(", "))
+            }
             Ok(HealOutcome::CleanedUp(done)) => write!(formatter, "{run}: its launcher was gone; {done}"),
         }
     }
@@ -181,12 +183,13 @@ pub(crate) fn clean_up(run: &RunRef, known: Option<&LedgerState>, by: Healer) ->
         (Err(error), None) => return Err(io_error(format!("read {}", run.ledger.display()))(error)),
     };
     let done = remove_what_is_left(&state)?;
-    if let Ok(ledger) = Ledger::append_to(&run.ledger) {
+    let noted = Ledger::append_to(&run.ledger).map_or(Ok(()), |ledger| {
         let faults = state.in_force().map(|(id, _)| id);
-        let noted = faults.map(|id| ledger.undone(id, by)).chain([ledger.closed(by)]).collect::<io::Result<()>>();
-        noted.map_err(io_error(format!("write {}", run.ledger.display())))?;
-    }
+        faults.map(|id| ledger.undone(id, by)).chain([ledger.closed(by)]).collect::<io::Result<()>>()
+    });
+    // Whether or not that could be written: on a full disk a run of which nothing is left would be found for ever.
     run.remove().map_err(io_error(format!("remove {}", run.pointer.display())))?;
+    noted.map_err(io_error(format!("write {}", run.ledger.display())))?;
     Ok(done)
 }
 

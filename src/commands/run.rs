@@ -121,9 +121,11 @@ fn launch(job: Job) -> anyhow::Result<u8> {
     }
     // Gone already unless the controller died before it read it.
     let _ = fs::remove_file(&launch_path);
-    ledger.closed(Healer::Run)?;
+    // Even if the disk is full: nothing is left of the run, and so nothing must be found of it.
+    let closed = ledger.closed(Healer::Run);
     active.finish()?;
     guardian.finish().context("the guardian failed")?;
+    closed.context("cannot close the ledger")?;
     code_of(status, &directory)
 }
 

@@ -84,6 +84,8 @@ pub(crate) struct Ended {
     pub(crate) interrupted: Option<String>,
     /// What of ours failed.
     pub(crate) harness_errors: Vec<String>,
+    /// Why the history could not be written to its end.
+    pub(crate) write_error: Option<String>,
 }
 
 /// What the final reads need to know of the run: operations invoked by each client.
@@ -188,9 +190,11 @@ impl<S: Surroundings> Interpreter<'_, S> {
     fn advance(&mut self, state: &mut State, final_reads: &mut Option<Box<FinalReads>>) {
         let now = self.clock.now_ns();
         self.report_progress(state, now);
-        if self.recorder.failed() && state.ended.harness_errors.is_empty() {
-            state.ended.harness_errors.push("the history could not be written; the run ended early".to_owned());
+        if state.ended.write_error.is_none()
+            && let Some(error) = self.recorder.failure()
+        {
             state.ended.interrupted.get_or_insert_with(|| "the history could not be written".to_owned());
+            state.ended.write_error = Some(error);
         }
         let interrupted = state.ended.interrupted.is_some();
         match state.phase {

@@ -12,7 +12,6 @@ mod worker;
 
 use std::{io::IsTerminal as _, path::Path, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
 use nix::sys::{
     resource::{UsageWho, getrusage},
     time::TimeVal,
@@ -27,7 +26,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     check::{self, Circumstances},
-    output,
+    exit, output,
     plan::{Plan, Target},
     report,
     result::{Outcome, Resources, RunResult},
@@ -131,8 +130,10 @@ pub(crate) fn drive<S: Surroundings>(job: &Job, parts: Parts<'_, S>) -> anyhow::
     });
     let (history, write_error) = recorder.finish();
     let mut ended = ended?;
-    if let Some(error) = write_error {
-        ended.harness_errors.push(format!("the history is incomplete on disk: {error}"));
+    ended.write_error = write_error.map(|error| error.to_string()).or(ended.write_error);
+    if let Some(error) = &ended.write_error {
+        // First, because what else went wrong followed from it.
+        ended.harness_errors.insert(0, format!("the history could not be written to its end: {error}"));
     }
     Ok(Recorded { history: history?, ended })
 }
@@ -162,7 +163,12 @@ pub(crate) fn conclude(
     let mut result = check::judge(&history, &job.plan, circumstances)?;
     result.wall_s = wall.as_secs_f64();
     result.resources = resources()?;
-    report::write_all(&job.directory, &mut result, &history)?;
+    if let Err(error) = report::write_all(&job.directory, &mut result, &history) {
+        // The verdict is known and must not be lost with the disk that could not take its report.
+        result.harness_errors.push(format!("the reports could not be written: {error:#}"));
+        result.outcome = Outcome::HarnessFailure;
+        result.exit_code = exit::of_run(result.valid, result.outcome);
+    }
     Ok(result)
 }
 
@@ -180,9 +186,13 @@ fn resources() -> anyhow::Result<Resources> {
 /// The result on standard output: a summary for people, or `result.json` as it was written, with where it lies.
 pub(crate) fn print_result(job: &Job, result: &RunResult) -> anyhow::Result<()> {
     if job.json {
-        let path = job.directory.join(report::RESULT_FILE);
-        let written = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let mut json: serde_json::Value = serde_json::from_slice(&written)?;
+        let written = std::fs::read(job.directory.join(report::RESULT_FILE)).ok();
+        // Where it could not be written, what it would have said.
+        let written = written.and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
+        let mut json = written.map_or_else(|| serde_json::to_value(result), Ok)?;
+        json["exit-code"] = result.exit_code.into();
+        json["outcome"] = serde_json::to_value(result.outcome)?;
+        json["harness-errors"] = serde_json::to_value(&result.harness_errors)?;
         json["directory"] = job.directory.to_string_lossy().into();
         output::print_line(&serde_json::to_string_pretty(&json)?)
     } else {

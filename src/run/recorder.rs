@@ -73,8 +73,8 @@ impl Sink {
         }
     }
 
-    fn failed(&self) -> bool {
-        self.shared.lock().error.is_some()
+    fn failure(&self) -> Option<String> {
+        self.shared.lock().error.as_ref().map(io::Error::to_string)
     }
 
     fn finish(mut self) -> io::Result<()> {
@@ -181,9 +181,9 @@ impl Recorder {
         self.builder.push(event);
     }
 
-    /// Whether a file could not be written; the run must end then.
-    pub(crate) fn failed(&self) -> bool {
-        self.jsonl.failed() || self.edn.as_ref().is_some_and(Sink::failed)
+    /// Why a file could not be written; the run must end then.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.jsonl.failure().or_else(|| self.edn.as_ref()?.failure())
     }
 
     /// Ends the files and gives the history, with the error of a file that is incomplete.
