@@ -122,7 +122,7 @@ fn launch(job: Job) -> anyhow::Result<u8> {
     // Gone already unless the controller died before it read it.
     let _ = fs::remove_file(&launch_path);
     // Even if the disk is full: nothing is left of the run, and so nothing must be found of it.
-    let closed = ledger.closed(Healer::Run);
+    let closed = ledger.closed_with_faults(Healer::Run);
     active.finish()?;
     guardian.finish().context("the guardian failed")?;
     closed.context("cannot close the ledger")?;
