@@ -85,5 +85,13 @@ fn visible_commands() -> clap::Command {
 /// One clear error on standard error.
 #[expect(clippy::print_stderr, reason = "errors of the command line belong there")]
 fn print_error(error: &anyhow::Error) {
-    eprintln!("schism: {error:#}");
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        // Many errors name their cause themselves; once is enough.
+        if !text.ends_with(&cause) {
+            text.push_str(if text.is_empty() { "" } else { ": " });
+            text.push_str(&cause);
+        }
+    }
+    eprintln!("schism: {text}");
 }

@@ -3,6 +3,7 @@
 
 use std::{
     fmt, io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -183,10 +184,7 @@ pub(crate) fn clean_up(run: &RunRef, known: Option<&LedgerState>, by: Healer) ->
         (Err(error), None) => return Err(io_error(format!("read {}", run.ledger.display()))(error)),
     };
     let done = remove_what_is_left(&state)?;
-    let noted = Ledger::append_to(&run.ledger).map_or(Ok(()), |ledger| {
-        let faults = state.in_force().map(|(id, _)| id);
-        faults.map(|id| ledger.undone(id, by)).chain([ledger.closed(by)]).collect::<io::Result<()>>()
-    });
+    let noted = Ledger::append_to(&run.ledger).map_or(Ok(()), |ledger| ledger.closed_with_faults(by));
     // Whether or not that could be written: on a full disk a run of which nothing is left would be found for ever.
     run.remove().map_err(io_error(format!("remove {}", run.pointer.display())))?;
     noted.map_err(io_error(format!("write {}", run.ledger.display())))?;
@@ -315,7 +313,9 @@ pub fn leftovers(state: &StateDir) -> io::Result<Vec<String>> {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         // A run that has just begun has its directory before its ledger says so.
         let of_active = active.iter().any(|run| name == format!("schism-{}", run.run_id));
-        name.starts_with("schism-") && !of_active && !in_use.contains(path)
+        // Only our own: of another user's runs we cannot know which are active, nor could we remove anything.
+        let is_own = path.metadata().is_ok_and(|found| found.uid() == nix::unistd::geteuid().as_raw());
+        name.starts_with("schism-") && is_own && !of_active && !in_use.contains(path)
     };
     for mount in CGROUP_MOUNTS {
         let Ok(entries) = std::fs::read_dir(mount) else { continue };

@@ -131,6 +131,17 @@ impl Ledger {
         self.append(&Record::Closed { by })
     }
 
+    /// The same of a run whose sandbox has ended, whatever was in force in it: that ended with it.
+    ///
+    /// # Errors
+    /// A line could not be written and synced.
+    pub fn closed_with_faults(&self, by: Healer) -> io::Result<()> {
+        for (fault, _) in self.read()?.in_force() {
+            self.undone(fault, by)?;
+        }
+        self.closed(by)
+    }
+
     pub(crate) fn undone(&self, fault: u32, by: Healer) -> io::Result<()> {
         self.append(&Record::Undone { fault, by, uptime_ms: process::uptime_ms()? })
     }

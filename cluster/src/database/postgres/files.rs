@@ -7,6 +7,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::unistd::AccessFlags;
+
 use super::Plan;
 use crate::database::{copy_tree, run_tool, server_env, write_file};
 use crate::error::{ClusterError, Doing};
@@ -217,11 +219,19 @@ async fn template(plan: &Plan, run_id: &str, helper: &Path, node: &NodeInfo) -> 
     Ok(cached)
 }
 
-/// `$XDG_CACHE_HOME/schism` or `~/.cache/schism`. Without a home: in the sandbox, so for this run only.
+/// `$XDG_CACHE_HOME/schism` or `~/.cache/schism`. Without a home that can be written to (services, `nobody`): in the
+/// sandbox, so for this run only.
 fn cache_directory() -> Result<PathBuf, ClusterError> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let base = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
-    let directory = base.unwrap_or_else(|| PathBuf::from(FILES)).join("schism");
+    let usable = |directory: &PathBuf| {
+        let writable = AccessFlags::W_OK | AccessFlags::X_OK;
+        fs::create_dir_all(directory).is_ok() && nix::unistd::access(directory, writable).is_ok()
+    };
+    if let Some(directory) = base.map(|base| base.join("schism")).filter(usable) {
+        return Ok(directory);
+    }
+    let directory = Path::new(FILES).join("cache");
     fs::create_dir_all(&directory).doing(|| format!("make {}", directory.display()))?;
     Ok(directory)
 }

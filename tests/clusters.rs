@@ -1,0 +1,425 @@
+//! Real servers in sandboxes, from outside: a run, two at once, and everything that can happen to one. Needs root or
+//! user namespaces, and the servers; says `SKIPPED:` where something is missing.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod support;
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::Write as _,
+    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill, killpg},
+    unistd::Pid,
+};
+use serde_json::Value;
+
+use support::{
+    Ended, Running, call, check_named, eventually, json_lines, result_of, run, run_folder, schism, scratch, tree,
+    verdicts,
+};
+
+/// A cluster starts within it, on a machine that does other things as well.
+const START: Duration = Duration::from_secs(60);
+
+/// What is left of a run after its death must be gone by then.
+const GONE: Duration = Duration::from_secs(2);
+
+/// A cut that takes hold early and outlasts the test.
+const CUT: &str = "[[fault]]\nat = \"500ms\"\nfor = \"60s\"\nkind = \"partition\"\ntarget = \"primary\"\n";
+
+/// Whether this machine can run it; says so if not.
+fn can_run(servers: &[&str]) -> bool {
+    let found = run(schism().args(["doctor", "--json"])).json();
+    let lacking = |list: &Value, name: &str, why: &str| {
+        list.as_array().unwrap().iter().any(|row| row["name"] == name && row[why].is_null())
+    };
+    let system = found["capabilities"]["system"].as_array().unwrap();
+    let mut missing: Vec<&str> =
+        servers.iter().copied().filter(|server| lacking(&found["capabilities"]["servers"], server, "path")).collect();
+    missing.extend(
+        system
+            .iter()
+            .filter(|row| row["required"] == true && !row["missing"].is_null())
+            .map(|row| row["name"].as_str().unwrap()),
+    );
+    if !missing.is_empty() {
+        skipped(&format!("this machine lacks {}", missing.join(", ")));
+    }
+    missing.is_empty()
+}
+
+/// Past the test runner's capture, which hides what a passing test prints.
+fn skipped(why: &str) {
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {why}");
+}
+
+fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// Root in mount namespaces of its own, where it may mount over things.
+fn can_unshare_mounts() -> bool {
+    let works = is_root() && Command::new("unshare").args(["-m", "true"]).status().is_ok_and(|status| status.success());
+    if !works {
+        skipped("only root can mount over files here");
+    }
+    works
+}
+
+/// A run of the redis cluster whose primary is cut off, and what is known of it.
+struct CutRun {
+    running: Running,
+    folder: PathBuf,
+    run_id: String,
+    init: i32,
+    pid_namespace: PathBuf,
+    cgroup: Option<PathBuf>,
+    _results: tempfile::TempDir,
+}
+
+impl CutRun {
+    /// Waits until the cut has been seen to bite.
+    fn start() -> Self {
+        let results = scratch();
+        let schedule = results.path().join("cut.toml");
+        fs::write(&schedule, CUT).unwrap();
+        let mut command = schism();
+        command.args(["run", "redis/sentinel", "--seed", "1", "--schedule"]).arg(&schedule);
+        // In a process group of its own, as a shell starts it.
+        command.arg("--results").arg(results.path().join("r")).process_group(0);
+        let mut running = Running::start(&mut command);
+        let folder = eventually("a cut", START, || {
+            assert!(!running.has_ended(), "the run ended by itself");
+            let folder = run_folder(&results.path().join("r"))?;
+            let bites = json_lines(&folder.join("history.jsonl"))
+                .iter()
+                .any(|event| event["process"] == "nemesis" && event["value"]["stage"] == "injected");
+            bites.then_some(folder)
+        });
+        let ledger = json_lines(&folder.join("ledger.jsonl"));
+        let record = |name: &str| ledger.iter().find(|record| record["record"] == name).unwrap();
+        let init = i32::try_from(record("sandbox")["init"]["pid"].as_i64().unwrap()).unwrap();
+        Self {
+            running,
+            run_id: record("opened")["run-id"].as_str().unwrap().to_owned(),
+            init,
+            pid_namespace: fs::read_link(format!("/proc/{init}/ns/pid")).unwrap(),
+            cgroup: record("sandbox")["cgroup-root"].as_str().map(PathBuf::from),
+            folder,
+            _results: results,
+        }
+    }
+
+    /// Every process of the run: those in its PID namespace, and those that were told its name.
+    fn processes(&self) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        for entry in fs::read_dir("/proc").unwrap().flatten() {
+            let path = entry.path();
+            let inside = fs::read_link(path.join("ns/pid")).is_ok_and(|namespace| namespace == self.pid_namespace);
+            let line = fs::read(path.join("cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            let results = self.folder.parent().and_then(Path::parent).unwrap();
+            let told = line.contains(&self.run_id) || line.contains(results.to_str().unwrap());
+            if inside || told {
+                found.insert(format!("{} {line}", path.display()));
+            }
+        }
+        found
+    }
+
+    /// Everything that the run still has on this machine.
+    fn left(&self) -> Vec<String> {
+        let leftovers = call(&["doctor", "--leftovers"]).expect(0).stdout;
+        let mut left: Vec<String> =
+            leftovers.lines().filter(|line| line.contains(&self.run_id)).map(str::to_owned).collect();
+        left.extend(self.processes());
+        left.extend(self.cgroup.iter().filter(|path| path.exists()).map(|path| path.display().to_string()));
+        left
+    }
+
+    #[track_caller]
+    fn expect_nothing_left(&self) {
+        let until = Instant::now() + GONE;
+        loop {
+            let left = self.left();
+            if left.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < until, "left: {left:#?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    #[track_caller]
+    fn expect_closed_and_readable(&self) {
+        let ledger = json_lines(&self.folder.join("ledger.jsonl"));
+        assert_eq!(ledger.last().unwrap()["record"], "closed", "{ledger:?}");
+        let undone = ledger.iter().filter(|record| record["record"] == "undone").count();
+        assert_eq!(undone, 1, "{ledger:?}");
+        let checked = run(schism().args(["check", "--json"]).arg(&self.folder));
+        assert!(matches!(checked.code, Some(0..=2)), "{checked:?}");
+        assert_eq!(checked.json()["model"], "set");
+    }
+}
+
+fn cut_run() -> Option<CutRun> {
+    can_run(&["redis-server", "redis-sentinel"]).then(CutRun::start)
+}
+
+/// A short run without faults.
+fn quiet(target: &str, results: &Path) -> Command {
+    let mut command = schism();
+    command.args(["run", target, "--faults", "none", "--duration", "1s", "--seed", "1", "--results"]).arg(results);
+    command
+}
+
+#[test]
+fn two_runs_at_the_same_time_are_both_valid() {
+    if !can_run(&["redis-server"]) {
+        return;
+    }
+    let (one, two) = (scratch(), scratch());
+    let runs = [one.path(), two.path()].map(|results| Running::start(&mut quiet("redis/single", results)));
+    for run in runs {
+        let ended = run.wait(START).expect(0);
+        assert!(ended.stdout.contains("VALID"), "{}", ended.stdout);
+    }
+    for results in [one.path(), two.path()] {
+        let folder = run_folder(results).unwrap();
+        let result = result_of(&folder);
+        assert_eq!(result["valid"], true, "{}", verdicts(&result));
+        assert_eq!(result["outcome"], "completed");
+        assert_eq!(json_lines(&folder.join("ledger.jsonl")).last().unwrap()["record"], "closed");
+        assert!(folder.join("nodes/n1/redis.log").exists());
+        assert!(!folder.join("launch.json").exists());
+    }
+}
+
+#[track_caller]
+fn expect_partial_verdict(ended: &Ended, cut: &CutRun) {
+    assert!(matches!(ended.code, Some(1 | 2)), "{ended:?}");
+    let result = result_of(&cut.folder);
+    assert_eq!(result["outcome"], "interrupted", "{}", verdicts(&result));
+    assert_eq!(result["harness-errors"], Value::Array(vec![]));
+    assert!(ended.stdout.contains("interrupted"), "{}", ended.stdout);
+    assert!(result["faults"][0]["end-ns"].is_u64(), "{}", result["faults"]);
+    for file in ["report.html", "junit.xml", "nodes/n1/redis.log"] {
+        assert!(cut.folder.join(file).exists(), "{file}");
+    }
+    assert_eq!(json_lines(&cut.folder.join("ledger.jsonl"))[4]["by"], "run");
+}
+
+impl CutRun {
+    /// Its end, keeping what is known of it.
+    fn wait(&mut self) -> Ended {
+        let idle = Running::start(&mut Command::new("true"));
+        std::mem::replace(&mut self.running, idle).wait(Duration::from_secs(30))
+    }
+}
+
+#[test]
+fn ctrl_c_heals_saves_and_gives_a_partial_verdict() {
+    let Some(mut cut) = cut_run() else { return };
+    kill(Pid::from_raw(cut.running.pid()), Signal::SIGINT).unwrap();
+    let ended = cut.wait();
+    expect_partial_verdict(&ended, &cut);
+    cut.expect_nothing_left();
+    cut.expect_closed_and_readable();
+}
+
+/// A terminal sends Ctrl-C to every process of the group, of which the launcher passes its own on.
+#[test]
+fn ctrl_c_of_a_terminal_is_one_ctrl_c() {
+    let Some(mut cut) = cut_run() else { return };
+    killpg(Pid::from_raw(cut.running.pid()), Signal::SIGINT).unwrap();
+    let ended = cut.wait();
+    expect_partial_verdict(&ended, &cut);
+    cut.expect_nothing_left();
+    cut.expect_closed_and_readable();
+}
+
+#[test]
+fn kill_9_of_the_launcher_leaves_nothing() {
+    let Some(mut cut) = cut_run() else { return };
+    assert!(cut.processes().len() >= 10, "servers, sentinels and ours: {:?}", cut.processes());
+    kill(Pid::from_raw(cut.running.pid()), Signal::SIGKILL).unwrap();
+    assert_eq!(cut.wait().code, None);
+    cut.expect_nothing_left();
+    cut.expect_closed_and_readable();
+}
+
+#[test]
+fn kill_9_of_the_sandbox_leaves_nothing_and_is_no_verdict() {
+    let Some(mut cut) = cut_run() else { return };
+    kill(Pid::from_raw(cut.init), Signal::SIGKILL).unwrap();
+    cut.expect_nothing_left();
+    let ended = cut.wait().expect(255);
+    assert!(ended.stderr.contains("the controller was ended by signal 9"), "{}", ended.stderr);
+    assert!(ended.stderr.contains(&format!("schism check {}", cut.folder.display())), "{}", ended.stderr);
+    cut.expect_closed_and_readable();
+}
+
+#[test]
+fn heal_on_a_live_run_undoes_its_fault_and_the_run_says_so() {
+    let Some(mut cut) = cut_run() else { return };
+    // Other runs on this machine are none of ours: `heal` speaks of them, too.
+    let healed = call(&["heal"]).stdout;
+    assert!(healed.contains(&format!("{}: still running; undone: partition (fault 0)", cut.run_id)), "{healed}");
+    kill(Pid::from_raw(cut.running.pid()), Signal::SIGINT).unwrap();
+    cut.wait().expect(255);
+    let result = result_of(&cut.folder);
+    assert_eq!(result["outcome"], "harness-failure");
+    let errors = result["harness-errors"].to_string();
+    assert!(errors.contains("undone early, by `schism heal`"), "{errors}");
+    cut.expect_nothing_left();
+}
+
+#[test]
+fn a_setting_that_the_server_refuses_shows_the_servers_own_words() {
+    for (target, server, setting, says) in [
+        ("redis/single", "redis-server", "maxmemroy=1", "Bad directive or wrong number of arguments"),
+        ("postgres/single", "postgres", "shared_bufers=1", "unrecognized configuration parameter \"shared_bufers\""),
+    ] {
+        if !can_run(&[server]) {
+            continue;
+        }
+        let results = scratch();
+        let ended = run(quiet(target, results.path()).args(["--set", setting])).expect(255);
+        let folder = fs::canonicalize(run_folder(results.path()).unwrap()).unwrap();
+        for text in [says, "n1: ", "ended while starting", folder.to_str().unwrap()] {
+            assert!(ended.stderr.contains(text), "{target} does not say {text:?}: {}", ended.stderr);
+        }
+        assert!(folder.join("plan.toml").exists() && folder.join("nodes/n1").is_dir());
+        assert_eq!(json_lines(&folder.join("ledger.jsonl")).last().unwrap()["record"], "closed");
+    }
+}
+
+#[test]
+fn a_fault_that_cannot_be_injected_is_never_green() {
+    if !can_run(&["redis-server"]) {
+        return;
+    }
+    let results = scratch();
+    let schedule = results.path().join("s.toml");
+    let kill = |at: &str, length: &str| {
+        format!("[[fault]]\nat = \"{at}\"\nfor = \"{length}\"\nkind = \"kill\"\ntarget = \"primary\"\n")
+    };
+    // The second finds no primary: the first has killed it.
+    fs::write(&schedule, kill("300ms", "4s") + &kill("1s", "500ms")).unwrap();
+    let folder = results.path().join("r");
+    let args = ["run", "redis/single", "--set", "appendfsync=always", "--duration", "5s", "--json", "--schedule"];
+    let ended = run(schism().args(args).arg(&schedule).arg("--results").arg(&folder)).expect(255);
+    let result = ended.json();
+    assert_eq!(result["outcome"], "harness-failure");
+    let errors = result["harness-errors"].to_string();
+    assert!(errors.contains("fault 1 (kill): no victim for primary"), "{errors}");
+    // What was found all the same is told.
+    assert_eq!(check_named(&result, "set")["valid"], true, "{}", verdicts(&result));
+    assert!(fs::read_to_string(folder.join("latest/junit.xml")).unwrap().contains("no victim for primary"));
+}
+
+#[test]
+fn a_full_disk_ends_the_run_and_is_named() {
+    if !can_unshare_mounts() || !can_run(&["redis-server"]) {
+        return;
+    }
+    let results = scratch();
+    let script = "mount -t tmpfs -o size=256k none \"$1\" && exec \"$0\" run redis/single --faults none --rate 3000 \
+                  --duration 30s --results \"$1\"";
+    let started = Instant::now();
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", script, env!("CARGO_BIN_EXE_schism")]).arg(results.path());
+    let ended = run(&mut command).expect(255);
+    assert!(started.elapsed() < Duration::from_secs(20), "it went on without a history");
+    let said = ended.stdout + &ended.stderr;
+    assert!(said.contains("HARNESS FAILURE"), "{said}");
+    assert!(said.contains("the history could not be written to its end: No space left on device"), "{said}");
+}
+
+#[test]
+fn a_missing_server_is_named_with_its_package_before_anything_is_made() {
+    if !can_unshare_mounts() || !can_run(&["redis-server"]) {
+        return;
+    }
+    let folder = scratch();
+    // The server's file is hidden behind an empty one that cannot be run; the path leads nowhere.
+    let script = "touch \"$1/empty\" && for dir in /usr/local/sbin /usr/local/bin /usr/sbin /usr/bin; do \
+                  test ! -e $dir/redis-server || mount --bind \"$1/empty\" $dir/redis-server || exit 9; done; \
+                  PATH=/nowhere exec \"$0\" run redis/single --results \"$1/r\"";
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", script, env!("CARGO_BIN_EXE_schism")]).arg(folder.path());
+    let ended = run(&mut command).expect(255);
+    for text in ["redis/single needs redis-server, which is not installed (package redis-server)", "apt-get install"] {
+        assert!(ended.stderr.contains(text), "{}", ended.stderr);
+    }
+    assert_eq!(tree(folder.path()), [folder.path().join("empty")]);
+}
+
+#[test]
+fn without_namespaces_it_says_what_works_and_makes_nothing() {
+    let folder = scratch();
+    // A user namespace that may have no more of its own, and a root in it that may do nothing.
+    let script = "echo 0 > /proc/sys/user/max_user_namespaces || exit 9; exec setpriv --bounding-set=-all \
+                  --inh-caps=-all --no-new-privs \"$0\" run redis/single --results \"$1\"";
+    let mut command = Command::new("unshare");
+    command.args(["-Ur", "sh", "-c", script, env!("CARGO_BIN_EXE_schism")]).arg(folder.path());
+    let ended = run(&mut command);
+    if ended.code == Some(9) || ended.stderr.starts_with("unshare") || ended.stderr.starts_with("setpriv") {
+        return skipped("no user namespaces to forbid");
+    }
+    let ended = ended.expect(255);
+    assert!(ended.stderr.contains("`schism run memory`, `check`, `report` and `plan` work"), "{}", ended.stderr);
+    assert_eq!(tree(folder.path()), [""; 0].map(PathBuf::from));
+}
+
+#[test]
+fn an_ordinary_user_needs_no_root() {
+    if !is_root() {
+        return skipped("all the other tests here run as an ordinary user");
+    }
+    if !can_run(&["redis-server", "postgres"]) {
+        return;
+    }
+    let folder = scratch();
+    // The checkout may be where others cannot look.
+    let open = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    open(folder.path(), 0o777);
+    let binary = folder.path().join("schism");
+    fs::copy(env!("CARGO_BIN_EXE_schism"), &binary).unwrap();
+    open(&binary, 0o755);
+    let as_nobody = |args: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&binary).args(args);
+        // As a login gives it: without the directories for system administrators.
+        command.env("PATH", "/usr/local/bin:/usr/bin:/bin").env("HOME", "/nonexistent").env_remove("XDG_RUNTIME_DIR");
+        command.current_dir(folder.path());
+        run(&mut command)
+    };
+    let doctor = as_nobody(&["doctor"]);
+    if doctor.code != Some(0) {
+        return skipped(&format!("an ordinary user lacks something here:\n{}", doctor.stdout));
+    }
+    // The data must survive a crash, by each database's own name for it.
+    for (target, setting) in [("redis/single", "appendfsync=always"), ("postgres/single", "fsync=on")] {
+        let results = target.replace('/', "-");
+        let mut args = vec!["run", target, "--set", setting, "--duration", "3s", "--seed", "1", "--json"];
+        args.extend(["--faults", "kill,pause", "--steady", "500ms", "--fault-duration", "500ms", "--interval", "1s"]);
+        args.extend(["--results", &results]);
+        let ended = as_nobody(&args).expect(0);
+        let result = ended.json();
+        assert_eq!(result["valid"], true, "{}", verdicts(&result));
+        assert!(!result["faults"].as_array().unwrap().is_empty());
+        let ledger = json_lines(&run_folder(&folder.path().join(&results)).unwrap().join("ledger.jsonl"));
+        assert_eq!(ledger.last().unwrap()["record"], "closed");
+    }
+    assert_eq!(as_nobody(&["doctor", "--leftovers"]).stdout, "");
+}
