@@ -1,9 +1,9 @@
 //! The history in memory: one column per property, invocation and completion paired.
 //!
-//! 49 bytes an operation beside what a value itself points to, so that five million fit into 300 MB. Indexes of events
+//! 45 bytes an operation beside what a value itself points to, so that five million fit into 300 MB. Indexes of events
 //! are held in 32 bits: a history of more than four billion events is refused.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use rustc_hash::FxHashMap;
 use serde::de::DeserializeOwned;
@@ -87,7 +87,11 @@ struct Columns {
     invoke_index: Vec<u32>,
     complete_index: Vec<u32>,
     invoke_ns: Vec<u64>,
-    complete_ns: Vec<u64>,
+    /// From invocation to completion; [`NONE_U32`] where it is in `long_ns`. Half the width of a time, because four
+    /// seconds are enough for nearly every operation, and this is most of what a run keeps in memory.
+    latency_ns: Vec<u32>,
+    /// Latencies of four seconds and more, by operation id.
+    long_ns: BTreeMap<u32, u64>,
     process: Vec<u32>,
     f: Vec<u8>,
     /// Bits 0 and 1: the outcome; bit 2: final.
@@ -98,11 +102,28 @@ struct Columns {
 }
 
 impl Columns {
+    fn complete_ns(&self, id: usize) -> u64 {
+        let latency_ns = match self.latency_ns[id] {
+            NONE_U32 => self.long_ns.get(&(id as u32)).copied().unwrap_or_default(),
+            short => u64::from(short),
+        };
+        self.invoke_ns[id].saturating_add(latency_ns)
+    }
+
+    fn set_complete_ns(&mut self, id: usize, complete_ns: u64) {
+        // Time that goes backwards is a problem of its own; such a history is never judged.
+        let latency_ns = complete_ns.saturating_sub(self.invoke_ns[id]);
+        self.latency_ns[id] = u32::try_from(latency_ns).unwrap_or(NONE_U32);
+        if self.latency_ns[id] == NONE_U32 {
+            self.long_ns.insert(id as u32, latency_ns);
+        }
+    }
+
     fn shrink(&mut self) {
         self.invoke_index.shrink_to_fit();
         self.complete_index.shrink_to_fit();
         self.invoke_ns.shrink_to_fit();
-        self.complete_ns.shrink_to_fit();
+        self.latency_ns.shrink_to_fit();
         self.process.shrink_to_fit();
         self.f.shrink_to_fit();
         self.flags.shrink_to_fit();
@@ -187,7 +208,7 @@ impl History {
             invoke_index: u64::from(columns.invoke_index[id]),
             complete_index: (complete_index != NONE_U32).then_some(u64::from(complete_index)),
             invoke_ns: columns.invoke_ns[id],
-            complete_ns: (complete_index != NONE_U32).then_some(columns.complete_ns[id]),
+            complete_ns: (complete_index != NONE_U32).then(|| columns.complete_ns(id)),
             node: self.nodes.get(usize::from(columns.node[id])).map(|node| &**node),
             error: self.errors.get(usize::from(columns.error[id])),
             is_final: flags & FINAL != 0,
@@ -399,7 +420,7 @@ impl HistoryBuilder {
         columns.invoke_index.push(index);
         columns.complete_index.push(NONE_U32);
         columns.invoke_ns.push(event.time_ns);
-        columns.complete_ns.push(0);
+        columns.latency_ns.push(0);
         columns.process.push(process);
         columns.f.push(f);
         columns.flags.push(Outcome::Info as u8 | if event.is_final { FINAL } else { 0 });
@@ -439,7 +460,7 @@ impl HistoryBuilder {
         let error = self.intern_error(event.error);
         let columns = &mut self.history.columns;
         columns.complete_index[at] = index;
-        columns.complete_ns[at] = event.time_ns;
+        columns.set_complete_ns(at, event.time_ns);
         columns.flags[at] = outcome as u8 | (columns.flags[at] & FINAL) | if event.is_final { FINAL } else { 0 };
         if node != NONE_U8 {
             columns.node[at] = node;
