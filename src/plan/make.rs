@@ -92,7 +92,9 @@ pub(crate) fn validate(plan: &Plan) -> anyhow::Result<()> {
     }
     schism_workloads::by_name(&plan.workload, &plan.workload_options).map_err(|error| usage(error.to_string()))?;
     match target {
-        Target::Memory => drop(memory_settings(plan)?),
+        Target::Memory => {
+            memory_settings(plan)?;
+        }
         Target::Local(name) => {
             schism_cluster::check_settings(name, &plan.settings).map_err(|error| usage(error.to_string()))?;
         }
