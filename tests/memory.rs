@@ -163,6 +163,8 @@ fn an_event_is_on_disk_when_it_has_happened_and_survives_kill_9() {
     let checked = run(schism().args(["check", "--json"]).arg(&history)).expect(2).json();
     assert_eq!(checked["model"], "set");
     assert!(lines > 200, "{lines} lines");
+    let report = run(schism().arg("report").arg(history.parent().unwrap())).expect(254);
+    assert!(report.stderr.contains("did not finish") && report.stderr.contains("schism check"), "{}", report.stderr);
 }
 
 /// The store's history read twice is judged the same, whatever the run itself said.

@@ -181,8 +181,14 @@ pub(crate) fn report(args: &ReportArgs) -> anyhow::Result<u8> {
         .result
         .canonicalize()
         .map_err(|error| usage(format!("there is no result folder {}: {error}", args.result.display())))?;
-    let mut result = report::read(&directory).map_err(|error| usage(format!("{error:#}")))?;
     let path: PathBuf = directory.join("history.jsonl");
+    if path.exists() && !directory.join(report::RESULT_FILE).exists() {
+        return Err(usage(format!(
+            "the run in {0} did not finish, so there is no result to render; judge its history with `schism check {0}`",
+            directory.display()
+        )));
+    }
+    let mut result = report::read(&directory).map_err(|error| usage(format!("{error:#}")))?;
     let file = fs::File::open(&path).map_err(|error| usage(format!("cannot read {}: {error}", path.display())))?;
     let loaded = read_history(std::io::BufReader::new(file), &ReadOptions::default())
         .map_err(|problems| usage(format!("{}:\n{problems}", path.display())))?;

@@ -80,9 +80,12 @@ impl Progress {
             Phase::Interrupted => "interrupted",
         };
         let fault = if faults.is_empty() { String::new() } else { format!("  fault: {faults}") };
+        // After the clients' time it is not the clock that decides when it ends.
+        let timed = matches!(phase, Phase::Steady | Phase::Faults);
+        let left = if timed { format!("  {:.0} s left", left_ns as f64 / 1e9) } else { String::new() };
+        // A narrow terminal cuts the end off: what matters most comes first.
         self.bar.set_message(format!(
-            "{name}  {total} ops ({ok} ok, {fail} fail, {info} info)  {rate:.0}/s  p99 {p99_ms:.1} ms{fault}  {:.0} s left",
-            left_ns as f64 / 1e9
+            "{name}{left}{fault}  {total} ops  {rate:.0}/s  p99 {p99_ms:.1} ms  ({ok} ok, {fail} fail, {info} info)"
         ));
         self.bar.tick();
     }

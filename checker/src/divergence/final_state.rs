@@ -261,6 +261,7 @@ fn verdict(result: DivergenceResult, expected: usize) -> Check {
         .then(|| format!("{} had no successful final read", say::list(&result.unread_nodes)));
     let nodes = say::count(result.nodes.len() as u64, "node");
     let (valid, summary) = match (&reason, result.differences.len()) {
+        (None, 0) if expected <= 1 => (Validity::Valid, "A single node has no other to differ from.".to_owned()),
         (None, 0) => (Validity::Valid, format!("The final reads of {nodes} agree.")),
         (Some(reason), 0) => (Validity::Unknown, format!("Undecided: {reason}.")),
         (_, differences) => {
