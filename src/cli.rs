@@ -38,7 +38,7 @@ pub(crate) enum Command {
     /// Say what this machine can do, what is missing, and the command that gets it.
     Doctor(DoctorArgs),
     /// Undo faults of running tests and remove what dead ones left behind.
-    Heal,
+    Heal(HealArgs),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -261,6 +261,13 @@ pub(crate) enum Listing {
     Schedules,
     /// Lies that the memory target can tell.
     Lies,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HealArgs {
+    /// Only the run whose results are in this folder [default: every run on this machine].
+    #[arg(value_name = "DIR")]
+    pub(crate) result: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

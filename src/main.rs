@@ -51,7 +51,7 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
         Command::Report(args) => commands::report(&args),
         Command::List(args) => commands::list(&args),
         Command::Doctor(args) => commands::doctor(&args),
-        Command::Heal => commands::heal(),
+        Command::Heal(args) => commands::heal(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut visible_commands(), "schism", &mut script);

@@ -271,8 +271,8 @@ fn kill_9_of_the_sandbox_leaves_nothing_and_is_no_verdict() {
 #[test]
 fn heal_on_a_live_run_undoes_its_fault_and_the_run_says_so() {
     let Some(mut cut) = cut_run() else { return };
-    // Other runs on this machine are none of ours: `heal` speaks of them, too.
-    let healed = call(&["heal"]).stdout;
+    // Other runs on this machine are none of ours.
+    let healed = call(&["heal", cut.folder.to_str().unwrap()]).stdout;
     assert!(healed.contains(&format!("{}: still running; undone: partition (fault 0)", cut.run_id)), "{healed}");
     kill(Pid::from_raw(cut.running.pid()), Signal::SIGINT).unwrap();
     cut.wait().expect(255);

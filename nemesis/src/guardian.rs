@@ -387,12 +387,12 @@ mod tests {
         run.launcher.signal(Signal::SIGKILL);
         run.launcher.0.wait().unwrap();
         assert!(leftovers_of_run(&run).len() >= 2, "pointer and process: {:?}", leftovers_of_run(&run));
-        let healed = heal(&run.state, &undo).unwrap();
+        let healed = heal(&run.state, &undo, None).unwrap();
         let killed = Some(run.init.0.id());
         let expected = CleanUp { killed, faults: 1, ..CleanUp::default() };
         assert_eq!(*healed[0].outcome.as_ref().unwrap(), HealOutcome::CleanedUp(expected));
         assert!(healed[0].to_string().contains("its launcher was gone; sandbox killed"), "{}", healed[0]);
-        assert!(heal(&run.state, &undo).unwrap().is_empty());
+        assert!(heal(&run.state, &undo, None).unwrap().is_empty());
         assert_eq!(run.ledger.read().unwrap().closed, Some(Healer::Heal));
     }
 
@@ -400,10 +400,10 @@ mod tests {
     fn heal_does_not_end_an_active_run() {
         let run = FakeRun::new();
         let undo = UndoCommand { program: "/bin/false".into(), args: vec![] };
-        let healed = heal(&run.state, &undo).unwrap();
+        let healed = heal(&run.state, &undo, None).unwrap();
         assert_eq!(*healed[0].outcome.as_ref().unwrap(), HealOutcome::NothingInForce);
         run.intent(0, 60_000);
-        let error = heal(&run.state, &undo).unwrap().remove(0).outcome.unwrap_err().to_string();
+        let error = heal(&run.state, &undo, None).unwrap().remove(0).outcome.unwrap_err().to_string();
         assert!(error.contains("tells of no running cluster"), "{error}");
         assert!(run.init.id().is_alive());
     }
@@ -416,7 +416,7 @@ mod tests {
         run.ledger.append(&Record::Opened { run_id: "r1".into(), boot_id, launcher }).unwrap();
         run.launcher.signal(Signal::SIGKILL);
         run.launcher.0.wait().unwrap();
-        let healed = heal(&run.state, &UndoCommand { program: "/bin/false".into(), args: vec![] }).unwrap();
+        let healed = heal(&run.state, &UndoCommand { program: "/bin/false".into(), args: vec![] }, None).unwrap();
         let expected = CleanUp { before_boot: true, ..CleanUp::default() };
         assert_eq!(*healed[0].outcome.as_ref().unwrap(), HealOutcome::CleanedUp(expected));
         assert!(run.init.id().is_alive(), "its number may be anybody's by now");

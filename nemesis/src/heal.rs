@@ -135,17 +135,22 @@ impl fmt::Display for CleanUp {
 }
 
 /// `schism heal`: cleans up after every stale run, undoes the faults in force of every active one. Idempotent.
-/// `undo` runs `schism internal-undo`; see [`UndoCommand`].
+/// `undo` runs `schism internal-undo`; see [`UndoCommand`]. `only` names the folder of one run's results: the others
+/// are left alone.
 ///
 /// # Errors
 /// The state directory cannot be read. What went wrong with a run is in its [`Healed`].
-pub fn heal(state: &StateDir, undo: &UndoCommand) -> io::Result<Vec<Healed>> {
-    let stale = state.stale_runs()?.into_iter().map(|run| {
+pub fn heal(state: &StateDir, undo: &UndoCommand, only: Option<&Path>) -> io::Result<Vec<Healed>> {
+    let wanted = |run: &RunRef| only.is_none_or(|folder| run.ledger.parent() == Some(folder));
+    let stale = state.stale_runs()?.into_iter().filter(wanted).map(|run| {
         let outcome = clean_up(&run, None, Healer::Heal).map(HealOutcome::CleanedUp);
         Healed { run_id: run.run_id, outcome }
     });
-    let active =
-        state.active_runs()?.into_iter().map(|run| Healed { outcome: undo_all(&run, undo), run_id: run.run_id });
+    let active = state
+        .active_runs()?
+        .into_iter()
+        .filter(wanted)
+        .map(|run| Healed { outcome: undo_all(&run, undo), run_id: run.run_id });
     Ok(stale.chain(active).collect())
 }
 

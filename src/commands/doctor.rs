@@ -7,8 +7,9 @@ use schism_cluster::{
 use schism_nemesis::{StateDir, UndoCommand};
 
 use crate::{
-    cli::DoctorArgs,
+    cli::{DoctorArgs, HealArgs},
     exit,
+    exit::usage,
     output::{print, print_line},
 };
 
@@ -96,8 +97,12 @@ pub(crate) fn require(target: TargetName) -> anyhow::Result<()> {
 }
 
 /// Undoes the faults in force of running tests, and removes what dead ones left.
-pub(crate) fn heal() -> anyhow::Result<u8> {
-    let healed = schism_nemesis::heal(&StateDir::locate()?, &UndoCommand::own()?)?;
+pub(crate) fn heal(args: &HealArgs) -> anyhow::Result<u8> {
+    let only = args.result.as_deref().map(|folder| {
+        let cannot = |error| usage(format!("there is no result folder {}: {error}", folder.display()));
+        folder.canonicalize().map_err(cannot)
+    });
+    let healed = schism_nemesis::heal(&StateDir::locate()?, &UndoCommand::own()?, only.transpose()?.as_deref())?;
     let mut code = exit::VALID;
     if healed.is_empty() {
         print_line("nothing to heal")?;
