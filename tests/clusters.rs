@@ -400,8 +400,9 @@ fn an_ordinary_user_needs_no_root() {
         let mut command = Command::new("setpriv");
         command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&binary).args(args);
         // As a login gives it: without the directories for system administrators.
-        command.env("PATH", "/usr/local/bin:/usr/bin:/bin").env("HOME", "/nonexistent").env_remove("XDG_RUNTIME_DIR");
-        command.current_dir(folder.path());
+        command.env("PATH", "/usr/local/bin:/usr/bin:/bin").env("HOME", "/nonexistent");
+        // What it notes of its runs goes away with the test.
+        command.env("XDG_RUNTIME_DIR", folder.path()).current_dir(folder.path());
         run(&mut command)
     };
     let doctor = as_nobody(&["doctor"]);
