@@ -268,13 +268,11 @@ fn killed_controller(schism: &Path, results: &Path, round: u64) -> Judged {
     let killed = Command::new("kill").args(["-9", &victim.to_string()]).status().map_err(|error| error.to_string())?;
     ensure(killed.success(), "the controller was gone before it was killed".to_owned())?;
     let killed_at = Instant::now();
-    let leftovers = wait_for(Duration::from_secs(2), || leftovers(schism).is_empty().then_some(()));
+    let ledger = history.with_file_name("ledger.jsonl");
+    let gone = wait_for(Duration::from_secs(2), || left_of(schism, &ledger).is_empty().then_some(()));
     let gone_ms = killed_at.elapsed().as_millis();
     let _ = child.wait();
-    ensure(leftovers.is_some(), format!("left after 2 s: {}", leftovers_text(schism)))?;
-    let ledger = find_file(&results, "ledger.jsonl").ok_or("no ledger")?;
-    let closed = std::fs::read_to_string(&ledger).map_err(|error| error.to_string())?;
-    ensure(closed.lines().last().is_some_and(|line| line.contains("closed")), "the ledger is not closed".to_owned())?;
+    ensure(gone.is_some(), format!("left after 2 s: {}", left_of(schism, &ledger).join("; ")))?;
     let checked =
         Command::new(schism).args(["check", "--json"]).arg(&history).output().map_err(|error| error.to_string())?;
     let line: Value = serde_json::from_slice(&checked.stdout).map_err(|error| {
@@ -300,12 +298,27 @@ fn find_key(value: &Value, key: &str) -> Option<u64> {
     }
 }
 
-fn leftovers(schism: &Path) -> Vec<u8> {
-    Command::new(schism).args(["doctor", "--leftovers"]).output().map(|output| output.stdout).unwrap_or_default()
-}
-
-fn leftovers_text(schism: &Path) -> String {
-    String::from_utf8_lossy(&leftovers(schism)).trim().replace('\n', "; ")
+/// What is left of a run: by our own account, and by what its ledger names, looked up without schism.
+fn left_of(schism: &Path, ledger: &Path) -> Vec<String> {
+    let own = Command::new(schism).args(["doctor", "--leftovers"]).output().map(|output| output.stdout);
+    let mut left: Vec<String> = String::from_utf8_lossy(&own.unwrap_or_default()).lines().map(str::to_owned).collect();
+    let text = std::fs::read_to_string(ledger).unwrap_or_default();
+    let records: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    if records.last().is_none_or(|record| record["record"] != "closed") {
+        left.push("the ledger is not closed".to_owned());
+    }
+    for sandbox in records.iter().filter(|record| record["record"] == "sandbox") {
+        let init = format!("/proc/{}/stat", sandbox["init"]["pid"]);
+        let started = sandbox["init"]["start-ticks"].to_string();
+        let lives = std::fs::read_to_string(&init).is_ok_and(|stat| stat.split(' ').any(|field| field == started));
+        if lives {
+            left.push(format!("the sandbox's first process: {init}"));
+        }
+        if let Some(cgroup) = sandbox["cgroup-root"].as_str().filter(|path| Path::new(path).exists()) {
+            left.push(format!("cgroup {cgroup}"));
+        }
+    }
+    left
 }
 
 fn wait_for<T>(limit: Duration, mut ready: impl FnMut() -> Option<T>) -> Option<T> {
