@@ -234,11 +234,15 @@ fn ctrl_c_heals_saves_and_gives_a_partial_verdict() {
     cut.expect_closed_and_readable();
 }
 
-/// A terminal sends Ctrl-C to every process of the group, of which the launcher passes its own on.
+/// A terminal sends Ctrl-C to every process of the group, of which the launcher passes its own on: the controller gets
+/// it twice, unless the machine is so busy that the two become one. So that it is two in any case, two are sent.
 #[test]
 fn ctrl_c_of_a_terminal_is_one_ctrl_c() {
     let Some(mut cut) = cut_run() else { return };
-    killpg(Pid::from_raw(cut.running.pid()), Signal::SIGINT).unwrap();
+    let group = Pid::from_raw(cut.running.pid());
+    killpg(group, Signal::SIGINT).unwrap();
+    std::thread::sleep(Duration::from_millis(5));
+    killpg(group, Signal::SIGINT).unwrap();
     let ended = cut.wait();
     expect_partial_verdict(&ended, &cut);
     cut.expect_nothing_left();
