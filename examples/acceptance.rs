@@ -300,17 +300,25 @@ fn find_key(value: &Value, key: &str) -> Option<u64> {
 
 /// What is left of a run: by our own account, and by what its ledger names, looked up without schism.
 fn left_of(schism: &Path, ledger: &Path) -> Vec<String> {
-    let own = Command::new(schism).args(["doctor", "--leftovers"]).output().map(|output| output.stdout);
-    let mut left: Vec<String> = String::from_utf8_lossy(&own.unwrap_or_default()).lines().map(str::to_owned).collect();
     let text = std::fs::read_to_string(ledger).unwrap_or_default();
+    let mut left = Vec::new();
     let records: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     if records.last().is_none_or(|record| record["record"] != "closed") {
         left.push("the ledger is not closed".to_owned());
     }
+    // Other runs on this machine are none of ours.
+    let run_id = records.first().and_then(|record| record["run-id"].as_str()).unwrap_or("?").to_owned();
+    let own = Command::new(schism).args(["doctor", "--leftovers"]).output().map(|output| output.stdout);
+    let own = String::from_utf8_lossy(&own.unwrap_or_default()).into_owned();
+    left.extend(own.lines().filter(|line| line.contains(&run_id)).map(str::to_owned));
     for sandbox in records.iter().filter(|record| record["record"] == "sandbox") {
         let init = format!("/proc/{}/stat", sandbox["init"]["pid"]);
         let started = sandbox["init"]["start-ticks"].to_string();
-        let lives = std::fs::read_to_string(&init).is_ok_and(|stat| stat.split(' ').any(|field| field == started));
+        // A zombie is dead: what is left of it is the machine's own first process to collect, in its own time.
+        let lives = std::fs::read_to_string(&init).is_ok_and(|stat| {
+            let fields: Vec<&str> = stat.split(' ').collect();
+            !fields.contains(&"Z") && fields.contains(&started.as_str())
+        });
         if lives {
             left.push(format!("the sandbox's first process: {init}"));
         }

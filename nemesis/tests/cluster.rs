@@ -80,6 +80,13 @@ fn main() -> ExitCode {
     let result = match args.first().map_or("", String::as_str) {
         "inside" => inside(Path::new(&args[1]), &args[2], &args[3]),
         "internal-exec" => internal_exec(&args[1]).map_err(Into::into),
+        _ if args.iter().any(|arg| arg == "--list") => {
+            // What a test runner that lists tests before it runs them expects; all of this file is one test.
+            if !args.iter().any(|arg| arg == "--ignored") {
+                println!("every_fault_on_real_clusters: test");
+            }
+            Ok(())
+        }
         _ => tests(),
     };
     match result {
