@@ -200,24 +200,4 @@ mod tests {
             assert!(!link("log", path).into_string().contains("href"), "{path}");
         }
     }
-
-    /// Writes the pages to look at: `SCHISM_GALLERY=/tmp/gallery cargo test -p schism gallery -- --ignored`.
-    #[test]
-    #[ignore = "writes pages for a person to look at"]
-    fn gallery() {
-        let folder = std::path::PathBuf::from(std::env::var_os("SCHISM_GALLERY").expect("set SCHISM_GALLERY"));
-        std::fs::create_dir_all(&folder).unwrap();
-        let results = [
-            ("valid", fixture::valid()),
-            ("invalid", fixture::losses_and_split_brain(1234)),
-            ("unknown", fixture::unknown()),
-            ("harness-failure", fixture::harness_failure()),
-            ("nonlinearizable", fixture::nonlinearizable()),
-            ("hostile", fixture::hostile()),
-            ("crowded", fixture::crowded()),
-        ];
-        for (name, result) in results {
-            std::fs::write(folder.join(format!("{name}.html")), render(&result, 116_000).0).unwrap();
-        }
-    }
 }

@@ -1,4 +1,5 @@
-//! The sizes that the checkers are made for. Slow without optimisation, so: `cargo test --release -- --ignored`.
+//! The sizes that the checkers are made for, with what each takes: `cargo run --release -p schism-checker --example scale`.
+//! (`scripts/bench checker`.)
 #![allow(clippy::unwrap_used, clippy::print_stderr, clippy::type_complexity)]
 
 use std::time::{Duration, Instant};
@@ -124,8 +125,6 @@ fn memory_peak_kb() -> u64 {
     line.split_whitespace().nth(1).and_then(|kb| kb.parse().ok()).unwrap_or(0)
 }
 
-#[test]
-#[ignore = "slow without optimisation"]
 fn registers() {
     for (name, ops, keys, clients) in [
         ("6 k ops on each of 10 keys", 60_000, 10, 12),
@@ -148,8 +147,6 @@ fn registers() {
     }
 }
 
-#[test]
-#[ignore = "slow without optimisation"]
 fn a_million_adds() {
     let (adds, reads, lost) = (1_000_000_i64, 50, 60_000);
     let mut random = Sequence(1);
@@ -186,8 +183,6 @@ fn a_million_adds() {
     timed("availability of 1 M", Duration::from_secs(2), || availability::measure(&history));
 }
 
-#[test]
-#[ignore = "slow without optimisation"]
 fn recording() {
     let events: Vec<Event> = (0..2_000_000_u64)
         .map(|index| {
@@ -219,4 +214,10 @@ fn recording() {
         builder.push(event);
     }
     eprintln!("push: {} ns an event", started.elapsed().as_nanos() / 2_000_000);
+}
+
+fn main() {
+    registers();
+    a_million_adds();
+    recording();
 }
