@@ -373,6 +373,126 @@ fn divergence_tables() {
     assert_eq!(result.differences[0].written_by.len(), 1);
 }
 
+/// The definition for sets, element by element and node by node.
+fn naive_set_divergence(history: &History) -> (Validity, Vec<(i64, Vec<String>, Vec<String>)>) {
+    let nodes = &history.header().nodes;
+    let last_state = |node: &str| {
+        let reads = history.ops().filter(|op| op.is_final && op.outcome == Outcome::Ok && op.node == Some(node));
+        reads.max_by_key(|op| op.complete_index).map(|op| op.value.as_ints().unwrap().into_owned())
+    };
+    let states: Vec<(&String, Vec<i64>)> = nodes.iter().filter_map(|node| Some((node, last_state(node)?))).collect();
+    let mut differences = Vec::new();
+    for element in 0..100 {
+        let named = |holds: bool| {
+            let nodes = states.iter().filter(|(_, state)| state.contains(&element) == holds);
+            nodes.map(|(node, _)| (*node).clone()).collect::<Vec<String>>()
+        };
+        if !named(true).is_empty() && !named(false).is_empty() {
+            differences.push((element, named(true), named(false)));
+        }
+    }
+    let valid = if !differences.is_empty() {
+        Validity::Invalid
+    } else if states.len() < nodes.len() && nodes.len() > 1 {
+        Validity::Unknown
+    } else {
+        Validity::Valid
+    };
+    (valid, differences)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn set_divergence_as_defined(
+        adds in prop::collection::vec(0_u8..3, 0..6),
+        finals in prop::collection::vec((0_u8..3, 0_u8..8, 0_u8..64), 0..6),
+        nodes in 1_usize..4,
+    ) {
+        let mut text = format!("nodes={}\n", ["n0", "n1", "n2"][..nodes].join(","));
+        for (element, how) in adds.iter().enumerate() {
+            text += &format!("0> add {element}\n0{} @n0\n", ["+", "-", "?"][usize::from(*how)]);
+        }
+        for (node, how, mask) in finals {
+            let node = usize::from(node) % nodes;
+            // Most nodes hold what all of them hold.
+            let mask = if how < 5 { 0b01_1011 } else { mask };
+            let held: Vec<String> = (0..6).filter(|at| mask >> at & 1 == 1).map(|at| at.to_string()).collect();
+            let end = if how == 0 { "-".to_owned() } else { format!("+ [{}]", held.join(" ")) };
+            text += &format!("1> read final @n{node}\n1{end} final @n{node}\n");
+        }
+        let (check, result) = divergence_of("set", &text);
+        let found: Vec<_> = result.differences.iter().map(|difference| {
+            (difference.values[0].0.as_i64().unwrap(), difference.values[0].1.clone(), difference.values[1].1.clone())
+        }).collect();
+        prop_assert_eq!((check.valid, found), naive_set_divergence(&history("set", &text)), "{}", text);
+        for difference in &result.differences {
+            let element = difference.values[0].0.as_i64().unwrap() as usize;
+            prop_assert_eq!(difference.written_by.len(), usize::from(element < adds.len()), "{}", text);
+        }
+    }
+
+    /// Registers and lists: of each key, which nodes hold the same; and who wrote what only some hold.
+    #[test]
+    fn keyed_divergence_as_defined(
+        finals in prop::collection::vec((0_u8..3, 0_i64..2, prop::option::weighted(0.8, 0_u8..3)), 0..8),
+        lists in any::<bool>(),
+    ) {
+        // Register: key k is written 1 and then 2. List: 1 and 2 are appended to it.
+        let mut text = "nodes=n0,n1,n2\n".to_owned();
+        for (key, value) in [(0, 1), (0, 2), (1, 1), (1, 2)] {
+            text += &if lists { format!("0: txn a {key} {value}\n") } else { format!("0: w {key} {value}\n") };
+        }
+        let spelled = ["nil", "1", "2"];
+        let listed = ["[]", "[1]", "[1 2]"];
+        let mut held: std::collections::BTreeMap<(i64, u8), usize> = std::collections::BTreeMap::new();
+        for (node, key, value) in finals {
+            let mark = if value.is_some() { "+" } else { "-" };
+            let at = value.map_or(0, usize::from);
+            let (asks, says) = if lists {
+                (format!("txn r {key}"), format!("txn r {key} {}", listed[at]))
+            } else {
+                (format!("r {key}"), spelled[at].to_owned())
+            };
+            let says = if value.is_some() { says } else { String::new() };
+            text += &format!("1> {asks} final @n{node}\n1{mark} {says} final @n{node}\n");
+            if value.is_some() {
+                held.insert((key, node), at);
+            }
+        }
+        let workload = if lists { "list-append" } else { "register" };
+        let (check, result) = divergence_of(workload, &text);
+        let mut differing = Vec::new();
+        for key in 0..2 {
+            let mut of_key: Vec<usize> = held.iter().filter(|((of, _), _)| *of == key).map(|(_, at)| *at).collect();
+            of_key.sort_unstable();
+            of_key.dedup();
+            if of_key.len() > 1 {
+                // Values that somebody wrote and that not all hold: a register's own, a list's elements beyond the
+                // shortest list.
+                let written = if lists {
+                    of_key[of_key.len() - 1] - of_key[0]
+                } else {
+                    of_key.iter().filter(|at| **at > 0).count()
+                };
+                differing.push((key, of_key.len(), written));
+            }
+        }
+        let found: Vec<_> = result.differences.iter()
+            .map(|difference| (difference.key.unwrap(), difference.values.len(), difference.written_by.len()))
+            .collect();
+        prop_assert_eq!(&found, &differing, "{}", text);
+        let read = |node: u8| held.keys().any(|(_, of)| *of == node);
+        let expected = match (differing.is_empty(), (0..3).all(read)) {
+            (false, _) => Validity::Invalid,
+            (true, false) => Validity::Unknown,
+            (true, true) => Validity::Valid,
+        };
+        prop_assert_eq!(check.valid, expected, "{}", text);
+    }
+}
+
 fn list_append_of(models: &str, text: &str) -> (Check, ListAppendResult) {
     let check = list_append::check(&history("list-append", &format!("models={models}\n{text}")));
     let Details::ListAppend(result) = check.details.clone() else { panic!("another result") };
