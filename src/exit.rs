@@ -1,5 +1,7 @@
 //! Exit codes, Jepsen's numbers; the only place that names them.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use schism_checker::Validity;
 
 use crate::result::Outcome;
@@ -49,4 +51,35 @@ pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
 /// The exit code of an error that reached `main`.
 pub(crate) fn of_error(error: &anyhow::Error) -> u8 {
     if error.chain().any(|cause| cause.is::<UsageError>()) { USAGE } else { FAILURE }
+}
+
+/// Runs it, and makes an error of its panic, so that the exit code of a bug of ours is [`FAILURE`] and the message says
+/// what was saved. (Rust's own code for a panic, 101, is none that a pipeline knows.) Whoever gets the error ends:
+/// what a panic left half done is not used again.
+pub(crate) fn guarded<T>(run: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    catch_unwind(AssertUnwindSafe(run))
+        .unwrap_or_else(|payload| Err(anyhow::anyhow!("a bug of schism: {}", panic_text(payload.as_ref()))))
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
+    payload
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_failure_of_ours_and_names_itself() {
+        let error = guarded(|| -> anyhow::Result<u8> { panic!("index {} of nothing", 3) }).unwrap_err();
+        assert_eq!(error.to_string(), "a bug of schism: index 3 of nothing");
+        assert_eq!(of_error(&error), FAILURE);
+        assert_eq!(guarded(|| Ok(INVALID)).unwrap(), INVALID);
+        assert_eq!(of_error(&guarded(|| Err::<u8, _>(usage("no"))).unwrap_err()), USAGE);
+    }
 }

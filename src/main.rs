@@ -36,7 +36,7 @@ fn main() -> ExitCode {
             return ExitCode::from(if asked_for { exit::VALID } else { exit::USAGE });
         }
     };
-    let code = dispatch(cli.command).unwrap_or_else(|error| {
+    let code = exit::guarded(|| dispatch(cli.command)).unwrap_or_else(|error| {
         print_error(&error);
         exit::of_error(&error)
     });

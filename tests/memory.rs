@@ -167,6 +167,24 @@ fn an_event_is_on_disk_when_it_has_happened_and_survives_kill_9() {
     assert!(report.stderr.contains("did not finish") && report.stderr.contains("schism check"), "{}", report.stderr);
 }
 
+/// The canary: were this not caught, a crash of schism's own could pass for a verdict.
+#[test]
+fn a_worker_that_panics_is_a_failure_of_ours() {
+    let results = scratch();
+    let ended = run(schism()
+        .args(["run", "memory", "--duration", "1s", "--seed", "1", "--json", "--set", "panic-at-op=20", "--results"])
+        .arg(results.path()))
+    .expect(255);
+    let result = ended.json();
+    assert_eq!(result["outcome"], "harness-failure");
+    let errors = result["harness-errors"].to_string();
+    assert!(errors.contains("the worker of client") && errors.contains("panic-at-op=20"), "{errors}");
+    // What the others did meanwhile is kept, and can be judged.
+    let folder = run_folder(results.path()).unwrap();
+    assert!(json_lines(&folder.join("history.jsonl")).len() > 40);
+    run(schism().args(["check", "--json"]).arg(folder)).expect(0);
+}
+
 /// The store's history read twice is judged the same, whatever the run itself said.
 #[test]
 fn check_agrees_with_the_run() {

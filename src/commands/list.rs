@@ -53,6 +53,7 @@ fn targets() -> Vec<Value> {
             "lie": "which lie it tells [default: none]",
             "latency-min-us": "every operation takes at least so many microseconds [default: 200]",
             "latency-max-us": "and at most so many [default: 2000]",
+            "panic-at-op": "schism's own client crashes at this operation, which must end in exit code 255 [default: 0, never]",
         },
     });
     local.chain([memory]).collect()

@@ -55,7 +55,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
     if needs_sandbox(&job.plan)? {
         return launch(job);
     }
-    let result = run_memory(&job)?;
+    let result = exit::guarded(|| run_memory(&job)).with_context(|| failed(&job.directory))?;
     print_result(&job, &result)?;
     Ok(result.exit_code)
 }
@@ -169,10 +169,13 @@ pub(crate) fn run_inside(launch: &Path) -> anyhow::Result<u8> {
     let content = fs::read(launch).with_context(|| format!("cannot read {}", launch.display()))?;
     fs::remove_file(launch)?;
     let launch: Launch = serde_json::from_slice(&content)?;
-    let result = run_in_sandbox(&launch)
-        .with_context(|| format!("the run failed; what it saved is in {}", launch.job.directory.display()))?;
+    let result = exit::guarded(|| run_in_sandbox(&launch)).with_context(|| failed(&launch.job.directory))?;
     print_result(&launch.job, &result)?;
     Ok(result.exit_code)
+}
+
+fn failed(directory: &Path) -> String {
+    format!("the run failed; what it saved is in {}", directory.display())
 }
 
 /// `schism report`: renders a result folder's reports again.

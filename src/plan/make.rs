@@ -28,7 +28,7 @@ const RATE_PER_S: f64 = 500.0;
 const AFTER_SCHEDULE_MS: u64 = 5_000;
 
 /// What `--set` takes on the memory target.
-const MEMORY_SETTINGS: [&str; 3] = ["lie", "latency-min-us", "latency-max-us"];
+const MEMORY_SETTINGS: [&str; 4] = ["lie", "latency-min-us", "latency-max-us", "panic-at-op"];
 
 /// SQL isolation levels, and the model that each promises in the standard's words as Berenson et al. 1995 and
 /// Adya 1999 pin them down. PostgreSQL's `repeatable read` is snapshot isolation, which is what is asked of it here.
@@ -129,13 +129,15 @@ pub(crate) fn memory_settings(plan: &Plan) -> anyhow::Result<(Option<Lie>, memor
     let mut lie = None;
     let mut options = memory::Options::default();
     for (key, value) in &plan.settings {
-        let number =
-            || value.parse().map_err(|_| usage(format!("--set {key} takes a number of microseconds, not `{value}`")));
+        let number = |of: &str| {
+            value.parse::<u64>().map_err(|_| usage(format!("--set {key} takes a number of {of}, not `{value}`")))
+        };
         match key.as_str() {
             "lie" if value == "none" => lie = None,
             "lie" => lie = Some(Lie::by_name(value, &plan.workload).map_err(|error| usage(error.to_string()))?),
-            "latency-min-us" => options.latency_min_us = number()?,
-            "latency-max-us" => options.latency_max_us = number()?,
+            "latency-min-us" => options.latency_min_us = number("microseconds")?,
+            "latency-max-us" => options.latency_max_us = number("microseconds")?,
+            "panic-at-op" => options.panic_at_op = number("operations")?,
             _ => choose("setting of the memory target", key, &MEMORY_SETTINGS)?,
         }
     }

@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use super::routing::Routing;
+use crate::exit::panic_text;
 
 /// Final reads fetch whole states, which takes longer than one operation.
 pub(crate) const FINAL_READ_TIMEOUT_FACTOR: u32 = 10;
@@ -94,13 +95,4 @@ async fn carry_out(
         Ok(completion) => completion,
         Err(_) => Completion::info("timeout", "no answer within the operation's time limit"),
     }
-}
-
-/// What a panic said.
-pub(crate) fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
-    payload
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without a message".to_owned())
 }

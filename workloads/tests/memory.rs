@@ -28,7 +28,7 @@ const CLIENTS: u32 = 10;
 /// What is found in a thousand operations by ten clients, which is what a run of five seconds at 200 per second makes.
 async fn anomalies(workload_name: &str, lie: Option<Lie>, seed: u64) -> BTreeSet<String> {
     let plan = plan(CLIENTS, seed);
-    let options = Options { latency_min_us: 100, latency_max_us: 3_000 };
+    let options = Options { latency_min_us: 100, latency_max_us: 3_000, ..Options::default() };
     let memory = Memory::new(workload_name, lie, plan.seed, options).unwrap();
     let clients_on = if lie == Some(Lie::SplitBrain) { &NODES[..2] } else { &NODES[..1] };
     let history = run(Arc::new(memory.clone()), &*workload(workload_name), &plan, clients_on, 1_000).await;
@@ -162,7 +162,7 @@ async fn write_skew_is_nothing_worse() {
 #[tokio::test]
 async fn split_brain_claims_and_acknowledges_twice_for_a_while() {
     let plan = plan(2, 1);
-    let options = Options { latency_min_us: 0, latency_max_us: 0 };
+    let options = Options { latency_min_us: 0, latency_max_us: 0, ..Options::default() };
     let memory = Memory::new("set", Some(Lie::SplitBrain), plan.seed, options).unwrap();
     let primaries = || memory.claims().iter().filter(|(_, role)| *role == ClaimedRole::Primary).count();
     let mut clients: Vec<Box<dyn Client>> = Vec::new();

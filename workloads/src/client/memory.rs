@@ -46,11 +46,14 @@ pub struct Options {
     pub latency_min_us: u64,
     /// And at most this long; each client draws from its own stream `latency/<slot>`. The least is 0: no wait.
     pub latency_max_us: u64,
+    /// The client that carries out this operation (counted from 1) panics, as a bug of ours would make it: the canary
+    /// that proves that a run whose own code crashed never passes for one that judged the database. 0: none does.
+    pub panic_at_op: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { latency_min_us: 200, latency_max_us: 2_000 }
+        Self { latency_min_us: 200, latency_max_us: 2_000, panic_at_op: 0 }
     }
 }
 
@@ -122,7 +125,7 @@ struct MemoryClient {
 impl MemoryClient {
     /// The wait is before the operation takes effect, so that a client dropped meanwhile has done nothing.
     async fn wait(&mut self) {
-        let Options { latency_min_us, latency_max_us } = self.shared.options;
+        let Options { latency_min_us, latency_max_us, .. } = self.shared.options;
         if latency_max_us == 0 {
             return;
         }
@@ -139,7 +142,14 @@ impl Client for MemoryClient {
                 return Completion::fail(UNSUPPORTED, format!("{} {:?}", op.f.name(), op.value));
             };
             self.wait().await;
-            self.shared.lock().invoke(self.node, request)
+            let mut state = self.shared.lock();
+            let completion = state.invoke(self.node, request);
+            assert!(
+                state.ops != self.shared.options.panic_at_op,
+                "asked for by panic-at-op={}: a client that crashes",
+                state.ops
+            );
+            completion
         })
     }
 }
