@@ -603,7 +603,7 @@ fn linearizability_tables() {
         assert!(explanation.starts_with(words), "{explanation}");
     }
     let starved = Budget { steps_per_key: 0, ..Budget::default() };
-    let check = linearizability::check(&history("register", "0: w 1 5; 1: r 1 5"), &starved);
+    let check = linearizability::check(&history("register", "0: w 1 5; 0: w 1 6; 0: w 1 5; 1: r 1 5"), &starved);
     assert_eq!(check.valid, Validity::Unknown);
 }
 

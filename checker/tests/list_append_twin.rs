@@ -39,11 +39,6 @@ struct Txn {
 }
 
 impl Txn {
-    /// The twin may leave it out.
-    fn is_optional(&self) -> bool {
-        self.outcome == Outcome::Info
-    }
-
     /// What its reads say counts.
     fn is_read_known(&self) -> bool {
         self.outcome == Outcome::Ok

@@ -14,6 +14,7 @@ mod search;
 mod shrink;
 #[cfg(test)]
 mod tests;
+mod zones;
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,8 @@ use self::{
     model::{CasRegister, RegisterOp},
     partition::{Call, NEVER, Part},
     search::{Allowance, Answer},
+    shrink::Evidence,
+    zones::Zoned,
 };
 use crate::{
     Check, Details, Validity,
@@ -113,32 +116,25 @@ pub fn check(history: &History, budget: &Budget) -> Check {
             steps: budget.steps_per_key.min(budget.steps_total.saturating_sub(result.steps)),
             memo_entries: budget.memo_entries,
         };
-        let (answer, steps) = decide(&part, allowance);
+        let (decision, steps) = decide(&part, allowance);
         result.steps += steps;
-        let mut accuse = |evidence: shrink::Evidence| {
-            let explanation = explain(history, &part, &evidence);
-            let ops: Vec<EvidenceOp> =
-                evidence.calls.iter().filter_map(|call| evidence_op(history, &part, call)).collect();
-            let indexes = ops.iter().filter_map(|op| op.complete_index.or(Some(op.invoke_index)));
-            findings.push("nonlinearizable", indexes.collect(), || format!("Key {key}: {explanation}."));
-            result.invalid_keys.push(NonlinearizableKey { key, ops, explanation });
-        };
-        match answer {
-            Answer::Linearizable(order) => {
+        match decision {
+            Decision::Linearizable(order) => {
                 if !recheck::is_linearization(&CasRegister, 0, &part.calls, &order) {
                     debug_assert!(false, "key {key}: the order found is none");
                     let reason = "the order that was found did not pass its re-check: a defect of the checker";
                     result.unknown_keys.push((key, reason.into()));
                 }
             }
-            Answer::OutOfBudget { reason, stuck_at } => match shrink::shrink(&part, stuck_at, false) {
-                Some(evidence) => accuse(evidence),
-                None => result.unknown_keys.push((key, reason)),
-            },
-            Answer::NotLinearizable { stuck_at } => match shrink::shrink(&part, stuck_at, true) {
-                Some(evidence) => accuse(evidence),
-                None => result.unknown_keys.push((key, "no evidence".into())),
-            },
+            Decision::Undecided(reason) => result.unknown_keys.push((key, reason)),
+            Decision::Nonlinearizable(evidence) => {
+                let explanation = explain(history, &part, &evidence);
+                let ops: Vec<EvidenceOp> =
+                    evidence.calls.iter().filter_map(|call| evidence_op(history, &part, call)).collect();
+                let indexes = ops.iter().filter_map(|op| op.complete_index.or(Some(op.invoke_index)));
+                findings.push("nonlinearizable", indexes.collect(), || format!("Key {key}: {explanation}."));
+                result.invalid_keys.push(NonlinearizableKey { key, ops, explanation });
+            }
         }
     }
     let reason = if let Some((key, reason)) = result.unknown_keys.first() {
@@ -165,8 +161,46 @@ pub fn check(history: &History, budget: &Budget) -> Check {
     findings.into_check("linearizability", valid, reason, summary, Details::Linearizability(result))
 }
 
-/// The search, after a look for values out of nowhere: the commonest violation, and with the shortest evidence.
-fn decide(part: &Part, allowance: Allowance) -> (Answer, u64) {
+/// What became of one key.
+#[derive(Debug)]
+enum Decision {
+    /// A linearization: positions in `calls`.
+    Linearizable(Vec<u32>),
+    /// There is none, and this shows it.
+    Nonlinearizable(Evidence),
+    /// Why it could not be decided.
+    Undecided(String),
+}
+
+/// A look for values out of nowhere: the commonest violation, and with the shortest evidence. Then the zones, where no
+/// value is produced twice; else the search. Gives the steps taken too.
+fn decide(part: &Part, allowance: Allowance) -> (Decision, u64) {
+    let looked_at = part.calls.len() as u64;
+    let shrunk = |part: &Part, stuck_at: u32, proven: bool, or: String| {
+        shrink::shrink(part, stuck_at, proven).map_or(Decision::Undecided(or), Decision::Nonlinearizable)
+    };
+    if let Some(at) = out_of_nowhere(part) {
+        return (shrunk(part, at, true, "no evidence".into()), looked_at);
+    }
+    match zones::decide(part) {
+        Zoned::Linearizable(order) => return (Decision::Linearizable(order), looked_at),
+        Zoned::Contradiction(contradiction) => {
+            let calls = contradiction.calls.iter().map(|at| part.calls[*at as usize]).collect();
+            return (Decision::Nonlinearizable(shrink::shrink_proven(part, calls, contradiction.is_window)), looked_at);
+        }
+        Zoned::Ambiguous => {}
+    }
+    let (answer, steps) = search::search(&CasRegister, 0, &part.calls, allowance);
+    let decision = match answer {
+        Answer::Linearizable(order) => Decision::Linearizable(order),
+        Answer::OutOfBudget { reason, stuck_at } => shrunk(part, stuck_at, false, reason),
+        Answer::NotLinearizable { stuck_at } => shrunk(part, stuck_at, true, "no evidence".into()),
+    };
+    (decision, steps)
+}
+
+/// A completed call that observes what nothing had produced before it returned.
+fn out_of_nowhere(part: &Part) -> Option<u32> {
     // The first invocation of each value's producers.
     let mut produced: Vec<u32> = vec![NEVER; part.values.len() + 1];
     produced[0] = 0;
@@ -176,15 +210,9 @@ fn decide(part: &Part, allowance: Allowance) -> (Answer, u64) {
             *first = (*first).min(call.invoke);
         }
     }
-    for (at, call) in (0_u32..).zip(&part.calls) {
-        if call.ret != NEVER
-            && let Some(value) = call.op.observes()
-            && produced[value as usize] > call.ret
-        {
-            return (Answer::NotLinearizable { stuck_at: at }, part.calls.len() as u64);
-        }
-    }
-    search::search(&CasRegister, 0, &part.calls, allowance)
+    let nowhere =
+        |call: &Call| call.ret != NEVER && call.op.observes().is_some_and(|value| produced[value as usize] > call.ret);
+    part.calls.iter().position(nowhere).map(|at| at as u32)
 }
 
 fn evidence_op(history: &History, part: &Part, call: &Call) -> Option<EvidenceOp> {
@@ -207,7 +235,7 @@ fn evidence_op(history: &History, part: &Part, call: &Call) -> Option<EvidenceOp
 }
 
 /// The contradiction in words.
-fn explain(history: &History, part: &Part, evidence: &shrink::Evidence) -> String {
+fn explain(history: &History, part: &Part, evidence: &Evidence) -> String {
     let name = |value| part.value(value).map_or_else(|| "nil".to_owned(), |value| value.to_string());
     let stuck = &evidence.stuck;
     let (Some(op), Some(value)) = (history.op(stuck.id as usize), stuck.op.observes()) else {

@@ -24,8 +24,7 @@
 //!    has it later, move it to just before this write, which hides it; where it stood, nobody observed it, so what came
 //!    next was a write and is possible without it.
 //!
-//! Not here: independent keys (`partition`), and near-linear algorithms for special cases such as unique writes (Gibbons
-//! & Korach 1997).
+//! Not here: independent keys (`partition`), and keys of which every value is produced once at most (`zones`).
 
 use rustc_hash::{FxHashMap, FxHashSet};
 

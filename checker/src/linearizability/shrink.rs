@@ -32,6 +32,7 @@ const ATTEMPT_STEPS_MAX: u64 = 500_000;
 const MEMO_ENTRIES_MAX: usize = 200_000;
 
 /// What is left.
+#[derive(Debug)]
 pub(crate) struct Evidence {
     /// As they are in the part.
     pub(crate) calls: Vec<Call>,
@@ -129,6 +130,22 @@ pub(crate) fn shrink(part: &Part, stuck_at: u32, proven: bool) -> Option<Evidenc
         run = run.div_ceil(2);
     }
     Some(Evidence { calls: kept, stuck, is_window: shrinker.start > 0 })
+}
+
+/// Makes evidence of calls of the part (by invocation) that are proven to contradict each other, taking out what even
+/// they do not need. `is_window`: they do whatever the register held when the first of them began.
+pub(crate) fn shrink_proven(part: &Part, calls: Vec<Call>, is_window: bool) -> Evidence {
+    // The last to return: before it, all could still be explained in some way.
+    let returned = (0_u32..).zip(&calls).filter(|(_, call)| call.ret != NEVER);
+    let stuck_at = returned.max_by_key(|(_, call)| call.ret).map_or(0, |(at, _)| at);
+    let stuck = calls[stuck_at as usize];
+    if !is_window {
+        let smaller = Part { calls: calls.clone(), values: part.values.clone() };
+        if let Some(evidence) = shrink(&smaller, stuck_at, true) {
+            return evidence;
+        }
+    }
+    Evidence { calls, stuck, is_window }
 }
 
 /// The calls without those of the range that may be taken out.

@@ -7,13 +7,18 @@ use super::{
     partition::{Call, NEVER, Part, drop_unobserved},
     recheck::is_linearization,
     search::{Allowance, Answer, search},
-    shrink::shrink,
+    shrink::{shrink, shrink_proven},
+    zones::{self, Zoned},
 };
 
 const AMPLE: Allowance = Allowance { steps: 10_000_000, memo_entries: 1_000_000 };
 
 /// By definition: some order of the completed calls and of any of the others, that respects real time and the model.
 fn brute(calls: &[Call]) -> bool {
+    brute_from(calls, 0)
+}
+
+fn brute_from(calls: &[Call], initial: ValueId) -> bool {
     fn from(calls: &[Call], done: u32, state: ValueId) -> bool {
         let open = |at: &usize| done >> at & 1 == 0;
         if (0..calls.len()).filter(open).all(|at| calls[at].ret == NEVER) {
@@ -25,7 +30,7 @@ fn brute(calls: &[Call]) -> bool {
                 && CasRegister.step(state, calls[at].op).is_some_and(|state| from(calls, done | 1 << at, state))
         })
     }
-    from(calls, 0, 0)
+    from(calls, 0, initial)
 }
 
 fn agree(calls: &[Call]) -> Result<(), String> {
@@ -42,6 +47,10 @@ fn agree(calls: &[Call]) -> Result<(), String> {
     if matches!(dropped, Answer::Linearizable(_)) != expected {
         return Err(format!("{expected}, but {dropped:?} without unobserved calls for {calls:?}"));
     }
+    // As `partition::parts` leaves out what tells nothing.
+    part.calls.retain(|call| call.ret != NEVER || !matches!(call.op, RegisterOp::Read(_)));
+    drop_unobserved(&mut part);
+    agree_zones(&part, expected).map_err(|why| format!("{why} for {calls:?}"))?;
     // What a window alone proves without the search must be true, wherever it is looked for.
     for stuck_at in 0..calls.len() as u32 {
         let part = Part { calls: calls.to_vec(), values: vec![1, 2, 3, 4, 5, 6] };
@@ -57,6 +66,31 @@ fn agree(calls: &[Call]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The zones, where they decide, say the same, and prove it. `part` is without unobserved calls.
+fn agree_zones(part: &Part, expected: bool) -> Result<(), String> {
+    match zones::decide(part) {
+        Zoned::Ambiguous => Ok(()),
+        Zoned::Linearizable(order) if expected && is_linearization(&CasRegister, 0, &part.calls, &order) => Ok(()),
+        Zoned::Contradiction(contradiction) if !expected => {
+            let calls: Vec<Call> = contradiction.calls.iter().map(|at| part.calls[*at as usize]).collect();
+            let evidence = shrink_proven(part, calls.clone(), contradiction.is_window);
+            for calls in [&calls, &evidence.calls] {
+                // A chain that is longer than the evidence goes back may have begun with any value.
+                let possible = if evidence.is_window {
+                    (0..=part.values.len() as ValueId).any(|initial| brute_from(calls, initial))
+                } else {
+                    brute(calls)
+                };
+                if possible {
+                    return Err(format!("evidence {calls:?} is linearizable"));
+                }
+            }
+            Ok(())
+        }
+        zoned => Err(format!("{expected}, but {zoned:?}")),
+    }
 }
 
 /// Calls from a word of digits: at each event, which process acts; a process at rest invokes its next operation, one
@@ -189,6 +223,60 @@ proptest! {
     }
 }
 
+/// Every value is produced by one call at most: the zones decide.
+fn unique(calls: &mut [Call], producers: &[prop::sample::Index]) {
+    let written: Vec<ValueId> = (1..=calls.len() as ValueId).collect();
+    for (at, call) in calls.iter_mut().enumerate() {
+        // What is observed: nil, or what some call writes, mostly one that was invoked before.
+        let mut observed = || {
+            let index = producers[at % producers.len()].index(written.len() + at + 1);
+            if index > written.len() { written[(index - written.len()) % (at + 1)] } else { index as ValueId }
+        };
+        call.op = match call.op {
+            RegisterOp::Read(_) => RegisterOp::Read(observed()),
+            RegisterOp::Write(_) => RegisterOp::Write(written[at]),
+            RegisterOp::Cas(..) => RegisterOp::Cas(observed(), written[at]),
+        };
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn zones_agree_with_every_order(
+        ops in prop::collection::vec(op(2), 1..9),
+        choices in prop::collection::vec(0_usize..8, 16),
+        producers in prop::collection::vec(any::<prop::sample::Index>(), 8),
+        is_lawful in any::<bool>(),
+        damage in prop::option::of((any::<prop::sample::Index>(), any::<prop::sample::Index>())),
+    ) {
+        let mut calls = interleave(&ops, &choices);
+        unique(&mut calls, &producers);
+        if is_lawful {
+            let ops: Vec<_> = calls.iter().map(|call| (call.op, call.ret != NEVER)).collect();
+            calls = lawful(&ops, &choices);
+            if let Some((at, value)) = damage {
+                let (at, value) = (at.index(calls.len()), value.index(calls.len() + 1) as ValueId);
+                calls[at].op = match calls[at].op {
+                    RegisterOp::Cas(_, new) => RegisterOp::Cas(value, new),
+                    RegisterOp::Read(_) => RegisterOp::Read(value),
+                    write @ RegisterOp::Write(_) => write,
+                };
+            }
+        }
+        let expected = brute(&calls);
+        let mut part = Part { calls, values: (1..=8).collect() };
+        part.calls.retain(|call| call.ret != NEVER || !matches!(call.op, RegisterOp::Read(_)));
+        drop_unobserved(&mut part);
+        prop_assert_ne!(zones::decide(&part), Zoned::Ambiguous);
+        // As `partition::parts` leaves out what tells nothing.
+    part.calls.retain(|call| call.ret != NEVER || !matches!(call.op, RegisterOp::Read(_)));
+    drop_unobserved(&mut part);
+    agree_zones(&part, expected).map_err(TestCaseError::fail)?;
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
@@ -205,6 +293,62 @@ proptest! {
         let part = Part { calls: calls.clone(), values: vec![1, 2, 3, 4, 5, 6] };
         for stuck_at in 0..calls.len() as u32 {
             prop_assert!(shrink(&part, stuck_at, false).is_none(), "{stuck_at}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+
+    /// Longer ones, with chains of cas that evidence does not follow to their beginning: zones and search agree, and
+    /// what is shown as evidence is impossible by the search's word.
+    #[test]
+    fn zones_agree_with_the_search(
+        ops in prop::collection::vec(op(2), 20..80),
+        cas_percent in prop_oneof![Just(0_usize), Just(50), Just(95)],
+        choices in prop::collection::vec(0_usize..8, 40..160),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), 1_usize..30), 0..3),
+    ) {
+        let unique = |(at, (op, is_ok)): (usize, (RegisterOp, bool))| {
+            let new = at as ValueId + 1;
+            match op {
+                RegisterOp::Read(value) => (RegisterOp::Read(value), is_ok),
+                _ if at * 37 % 100 < cas_percent => (RegisterOp::Cas(0, new), is_ok),
+                _ => (RegisterOp::Write(new), is_ok),
+            }
+        };
+        let ops: Vec<_> = ops.into_iter().enumerate().map(unique).collect();
+        let mut calls = lawful(&ops, &choices);
+        for (at, back) in damage {
+            // A read or cas that observes what was there some time before.
+            let at = at.index(calls.len());
+            let earlier: Vec<ValueId> = calls[..at].iter().filter_map(|call| call.op.produces()).collect();
+            let value = earlier.len().checked_sub(back).map_or(0, |index| earlier[index]);
+            calls[at].op = match calls[at].op {
+                RegisterOp::Cas(_, new) => RegisterOp::Cas(value, new),
+                RegisterOp::Read(_) => RegisterOp::Read(value),
+                write @ RegisterOp::Write(_) => write,
+            };
+        }
+        let mut part = Part { calls, values: (1..=80).collect() };
+        drop_unobserved(&mut part);
+        let (answer, _) = search(&CasRegister, 0, &part.calls, AMPLE);
+        match zones::decide(&part) {
+            Zoned::Linearizable(order) => {
+                prop_assert!(matches!(answer, Answer::Linearizable(_)), "{answer:?}");
+                prop_assert!(is_linearization(&CasRegister, 0, &part.calls, &order));
+            }
+            Zoned::Contradiction(contradiction) => {
+                prop_assert!(matches!(answer, Answer::NotLinearizable { .. }), "{answer:?}");
+                let calls = contradiction.calls.iter().map(|at| part.calls[*at as usize]).collect();
+                let evidence = shrink_proven(&part, calls, contradiction.is_window);
+                let last_initial = if evidence.is_window { 81 } else { 0 };
+                for initial in 0..=last_initial {
+                    let (answer, _) = search(&CasRegister, initial, &evidence.calls, AMPLE);
+                    prop_assert!(matches!(answer, Answer::NotLinearizable { .. }), "{initial} {:?}", evidence.calls);
+                }
+            }
+            Zoned::Ambiguous => prop_assert!(false, "every value is written once"),
         }
     }
 }
