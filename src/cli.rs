@@ -217,12 +217,18 @@ pub(crate) struct PlanArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// History files (JSON lines as `run` writes them), or result folders.
+    /// History files of schism or another tool (gzip or zstd too), result folders, or `-` for standard input.
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// What the history is of, for files without a header: set, register, list-append.
-    #[arg(long, value_name = "NAME")]
+    /// What the history is of, for files that do not say so: register, cas-register, set, list-append.
+    #[arg(long, short, value_name = "NAME")]
     pub(crate) model: Option<String>,
+    /// How the files are written, instead of as they begin: jsonl, edn, json (Jepsen's maps), porcupine (its logs).
+    #[arg(long, value_name = "NAME")]
+    pub(crate) format: Option<String>,
+    /// Print only `FILE<TAB>true|false|unknown` a file.
+    #[arg(long, short, conflicts_with = "json")]
+    pub(crate) quiet: bool,
     /// Consistency models that transactions must keep, instead of those in the file's header.
     #[arg(long, value_name = "MODEL,…", value_delimiter = ',')]
     pub(crate) consistency_models: Vec<String>,

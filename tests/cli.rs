@@ -237,8 +237,10 @@ fn a_results_folder_that_cannot_be_written_is_refused() {
 fn files_that_are_no_histories_are_refused() {
     for (content, says) in [
         ("", "the file is empty"),
-        ("garbage\n", "no header"),
-        ("garbage\n", "--model"),
+        ("garbage\n", "begins like no history; the formats are jsonl, edn, json, porcupine"),
+        ("garbage\n", "--format"),
+        ("{:type :invoke}\n", "no header"),
+        ("{:type :invoke}\n", "--model"),
         ("\u{0}\u{1}\u{2}", "f is not a history that can be judged"),
         (
             "{\"schism-history\":9,\"workload\":\"set\",\"target\":\"x\",\"seed\":1,\"clients\":1,\"nodes\":[]}\n",

@@ -42,6 +42,12 @@ pub(crate) fn list(items: &[impl AsRef<str>]) -> String {
     }
 }
 
+/// With a capital letter first.
+pub(crate) fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 /// Findings as a check carries them: the first ones whole, the rest counted.
 #[derive(Default)]
 pub(crate) struct Findings {

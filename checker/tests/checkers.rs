@@ -373,8 +373,11 @@ fn divergence_tables() {
     assert_eq!(result.differences[0].written_by.len(), 1);
 }
 
+/// An element, the nodes that hold it, and those that do not.
+type Differing = (i64, Vec<String>, Vec<String>);
+
 /// The definition for sets, element by element and node by node.
-fn naive_set_divergence(history: &History) -> (Validity, Vec<(i64, Vec<String>, Vec<String>)>) {
+fn naive_set_divergence(history: &History) -> (Validity, Vec<Differing>) {
     let nodes = &history.header().nodes;
     let last_state = |node: &str| {
         let reads = history.ops().filter(|op| op.is_final && op.outcome == Outcome::Ok && op.node == Some(node));

@@ -2,13 +2,13 @@
 
 use std::{
     fs::File,
-    io::BufReader,
-    path::{Path, PathBuf},
+    io::{self, BufRead as _, BufReader, Read},
+    path::Path,
 };
 
 use schism_checker::{
-    Check, Validity,
-    history::{History, ReadOptions, read},
+    Check, Details, Validity, WORKLOADS,
+    history::{Format, History, ReadOptions, read_any},
 };
 use serde::Serialize;
 
@@ -29,6 +29,9 @@ struct Line<'a> {
     valid: Validity,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// What proves an invalid history so, of the check that found it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evidence: Option<serde_json::Value>,
     warnings: &'a [String],
     checks: &'a [Check],
 }
@@ -37,7 +40,11 @@ struct Line<'a> {
 /// bad file does not keep the others from being judged.
 pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<u8> {
     if let Some(model) = &args.model {
-        crate::plan::choose("model", model, schism_workloads::names())?;
+        crate::plan::choose("model", model, WORKLOADS)?;
+    }
+    if let Some(format) = &args.format {
+        let names: Vec<&str> = Format::NAMES.iter().map(|(name, _)| *name).collect();
+        crate::plan::choose("format", format, &names)?;
     }
     for model in &args.consistency_models {
         crate::plan::choose("consistency model", model, schism_checker::isolation::list_append::known_models())?;
@@ -62,21 +69,46 @@ fn check_file(file: &Path, args: &CheckArgs) -> anyhow::Result<Validity> {
     let checks = schism_checker::check(&history, &schism_checker::Options::default())
         .map_err(|error| usage(format!("{}: {error}", path.display())))?;
     let valid = combine(&checks);
-    print(&path, &history, valid, &warnings, &checks, args.json)?;
+    if args.quiet {
+        let word = serde_json::to_string(&valid)?;
+        print_line(&format!("{}\t{}", path.display(), word.trim_matches('"')))?;
+    } else {
+        print(&path, &history, valid, &warnings, &checks, args.json)?;
+    }
     Ok(valid)
 }
 
-fn read_file(path: &PathBuf, args: &CheckArgs) -> anyhow::Result<(History, Vec<String>)> {
-    let file = File::open(path).map_err(|error| usage(format!("cannot read {}: {error}", path.display())))?;
+/// The content of a file, or of standard input for `-`, unpacked if it is gzip or zstd.
+fn open(path: &Path) -> io::Result<Box<dyn Read>> {
+    let packed: Box<dyn Read> =
+        if path == Path::new("-") { Box::new(io::stdin()) } else { Box::new(File::open(path)?) };
+    let mut packed = BufReader::with_capacity(1 << 20, packed);
+    Ok(match packed.fill_buf()? {
+        [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(packed)),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::Decoder::with_buffer(packed)?),
+        _ => Box::new(packed),
+    })
+}
+
+fn read_file(path: &Path, args: &CheckArgs) -> anyhow::Result<(History, Vec<String>)> {
+    let content = open(path).map_err(|error| usage(format!("cannot read {}: {error}", path.display())))?;
     let options = ReadOptions { workload: args.model.clone() };
-    let mut loaded = read(BufReader::with_capacity(1 << 20, file), &options).map_err(|problems| {
+    let named = |name: &String| Format::NAMES.iter().find(|(known, _)| known == name).map(|(_, format)| *format);
+    let format = args.format.as_ref().and_then(named);
+    let mut loaded = read_any(content, format, &options).map_err(|problems| {
         // The reader knows no flags.
-        let way_out = if problems.to_string().contains("no header") && args.model.is_none() {
-            "\nA history without a header can be judged if you say what it is of, with --model"
+        let text = problems.to_string();
+        let way_out = if text.contains("no header") && args.model.is_none() {
+            format!(
+                "\nA history without a header can be judged if you say what it is of: --model {}",
+                WORKLOADS.join("|")
+            )
+        } else if text.contains("begins like no history") {
+            "\nIf it is one of them all the same, say which with --format".into()
         } else {
-            ""
+            String::new()
         };
-        usage(format!("{} is not a history that can be judged:\n{problems}{way_out}", path.display()))
+        usage(format!("{} is not a history that can be judged:\n{text}{way_out}", path.display()))
     })?;
     if !args.consistency_models.is_empty() {
         loaded.history.set_consistency_models(args.consistency_models.clone());
@@ -96,7 +128,8 @@ fn print(
         let reasons =
             checks.iter().filter(|check| check.valid == Validity::Unknown).filter_map(|check| check.reason.clone());
         let reason = (valid == Validity::Unknown).then(|| reasons.collect::<Vec<_>>().join("; "));
-        let line = Line { file: path, model: &history.header().workload, valid, reason, warnings, checks };
+        let evidence = checks.iter().find(|check| check.valid == Validity::Invalid).map(evidence).transpose()?;
+        let line = Line { file: path, model: &history.header().workload, valid, reason, evidence, warnings, checks };
         return print_line(&serde_json::to_string(&line)?);
     }
     let mut text = format!("{}: {}\n", path.display(), valid.name());
@@ -117,4 +150,12 @@ fn print(
         }
     }
     output::print(&text)
+}
+
+/// The operations that prove it where a checker names them, else its findings.
+fn evidence(check: &Check) -> serde_json::Result<serde_json::Value> {
+    match &check.details {
+        Details::Linearizability(result) => serde_json::to_value(&result.invalid_keys),
+        _ => serde_json::to_value(&check.findings),
+    }
 }

@@ -316,6 +316,7 @@ pub(super) fn nonlinearizable() -> RunResult {
     let explanation =
         "Process 7 read 3 after process 2's write of 4 had been acknowledged, and no later write of 3 exists.";
     let key = NonlinearizableKey {
+        key_name: None,
         key: 12,
         ops: vec![
             op(4, "write 3", "ok", "n1", 21_004, Some(21_006), 880),

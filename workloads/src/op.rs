@@ -56,7 +56,7 @@ impl<'a> Request<'a> {
                 (_, Some(_)) => None,
             },
             (F::Write, value) => value.as_keyed().and_then(|(key, value)| Some(Self::Write(key, value?))),
-            (F::Cas, value) => value.as_cas().map(|(key, old, new)| Self::Cas(key, old, new)),
+            (F::Cas, value) => value.as_cas().and_then(|(key, old, new)| Some(Self::Cas(key, old?, new?))),
             (F::Txn, value) => value.as_mops().map(Self::Txn),
             _ => None,
         }

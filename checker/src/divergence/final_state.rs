@@ -201,7 +201,7 @@ fn write_behind(history: &History, differing: &BTreeMap<i64, usize>, result: &mu
     for op in history.ops().filter(|op| op.outcome != Outcome::Fail) {
         let register_write = match op.f {
             F::Write => op.value.as_keyed().and_then(|(key, value)| Some((key, value?))),
-            F::Cas => op.value.as_cas().map(|(key, _, new)| (key, new)),
+            F::Cas => op.value.as_cas().and_then(|(key, _, new)| Some((key, new?))),
             _ => None,
         };
         if let Some((key, value)) = register_write

@@ -3,7 +3,7 @@
 //! 45 bytes an operation beside what a value itself points to, so that five million fit into 300 MB. Indexes of events
 //! are held in 32 bits: a history of more than four billion events is refused.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use rustc_hash::FxHashMap;
 use serde::de::DeserializeOwned;
@@ -80,6 +80,8 @@ const NONE_U8: u8 = u8::MAX;
 const NONE_U16: u16 = u16::MAX;
 const NONE_U32: u32 = u32::MAX;
 const FINAL: u8 = 4;
+/// More values than fit into a history's 32-bit indexes.
+const SYMBOLS_MAX: i64 = 1 << 33;
 
 /// One column per property; position = operation id.
 #[derive(Debug, Default)]
@@ -145,6 +147,9 @@ pub struct History {
     faults: Vec<SideEvent<FaultEvent>>,
     phases: Vec<SideEvent<PhaseEvent>>,
     recovery: Vec<SideEvent<RecoveryEvent>>,
+    symbols: Vec<Arc<str>>,
+    is_foreign: bool,
+    is_keyed: bool,
     events: u64,
     time_end_ns: u64,
 }
@@ -239,6 +244,37 @@ impl History {
         &self.recovery
     }
 
+    /// A key or value in words. What is no integer in a foreign history (a keyword, a string, a list) has been given a
+    /// number when it was read, and is told by its text.
+    #[must_use]
+    pub fn spell(&self, value: i64) -> Cow<'_, str> {
+        self.symbol(value).map_or_else(|| Cow::Owned(value.to_string()), |text| Cow::Borrowed(&**text))
+    }
+
+    /// Whether this is the number of something that is no integer.
+    #[must_use]
+    pub fn is_symbol(&self, value: i64) -> bool {
+        self.symbol(value).is_some()
+    }
+
+    fn symbol(&self, value: i64) -> Option<&Arc<str>> {
+        // Not below zero: the least integer is the first symbol's number.
+        let at = value.wrapping_sub(i64::MIN);
+        self.symbols.get(usize::try_from(at).ok()?)
+    }
+
+    /// Recorded by another tool: nothing is known of its run but the operations.
+    #[must_use]
+    pub const fn is_foreign(&self) -> bool {
+        self.is_foreign
+    }
+
+    /// Whether registers have keys of their own. A foreign history of a single one may name none; its key here is 0.
+    #[must_use]
+    pub const fn is_keyed(&self) -> bool {
+        self.is_keyed
+    }
+
     /// Time of the last event.
     #[must_use]
     pub const fn time_end_ns(&self) -> u64 {
@@ -260,7 +296,7 @@ impl Shapes {
     fn of(workload: &str) -> Self {
         match workload {
             "set" => Self::Set,
-            "register" => Self::Register,
+            "register" | "cas-register" => Self::Register,
             "list-append" => Self::ListAppend,
             _ => Self::Any,
         }
@@ -304,6 +340,7 @@ pub struct HistoryBuilder {
     shapes: Shapes,
     in_flight: FxHashMap<u32, InFlight>,
     error_classes: FxHashMap<Arc<str>, u16>,
+    symbol_ids: FxHashMap<Arc<str>, i64>,
     last_index: Option<u64>,
     problems: Problems,
 }
@@ -337,11 +374,15 @@ impl HistoryBuilder {
                 faults: Vec::new(),
                 phases: Vec::new(),
                 recovery: Vec::new(),
+                symbols: Vec::new(),
+                is_foreign: false,
+                is_keyed: true,
                 events: 0,
                 time_end_ns: 0,
             },
             in_flight: FxHashMap::default(),
             error_classes: FxHashMap::default(),
+            symbol_ids: FxHashMap::default(),
             last_index: None,
             problems,
         }
@@ -350,6 +391,47 @@ impl HistoryBuilder {
     /// Adds an event.
     pub fn push(&mut self, event: Event) {
         self.push_from(event, None);
+    }
+
+    /// Of another tool's making.
+    pub(super) const fn set_foreign(&mut self) {
+        self.history.is_foreign = true;
+    }
+
+    /// Whether the values bear keys.
+    pub(super) const fn set_keyed(&mut self, keyed: bool) {
+        self.history.is_keyed = keyed;
+    }
+
+    /// The number of what is no integer: one that no integer of the history has, for those below
+    /// [`SYMBOLS_MAX`] above the least are given numbers, too.
+    pub(super) fn symbol(&mut self, text: &str) -> i64 {
+        if let Some(known) = self.symbol_ids.get(text) {
+            return *known;
+        }
+        let id = i64::MIN + self.history.symbols.len() as i64;
+        let text: Arc<str> = text.into();
+        self.history.symbols.push(text.clone());
+        self.symbol_ids.insert(text, id);
+        id
+    }
+
+    /// An integer as it is, unless it could be taken for a symbol.
+    pub(super) fn int(&mut self, int: i64) -> i64 {
+        if int < i64::MIN + SYMBOLS_MAX { self.symbol(&int.to_string()) } else { int }
+    }
+
+    /// What the operation in flight of this process does.
+    pub(super) fn invoked_f(&self, process: u32) -> Option<F> {
+        let in_flight = self.in_flight.get(&process).filter(|in_flight| in_flight.open)?;
+        let f = self.history.columns.f.get(in_flight.id as usize)?;
+        self.history.fs.get(usize::from(*f)).cloned()
+    }
+
+    /// Notes why an event is left out, as if it had been pushed: its process is busy or free afterwards.
+    pub(super) fn refuse(&mut self, process: u32, kind: EventType, problem: Problem) {
+        self.in_flight.insert(process, InFlight { id: NONE_U32, open: kind == EventType::Invoke });
+        self.problems.push(problem);
     }
 
     /// Problems so far.

@@ -10,11 +10,11 @@ use std::{
     sync::Arc,
 };
 
-use rustc_hash::FxHashSet;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::{
-    Event, EventType, F, Header, History, HistoryBuilder, Mop, OpError, Problem, Problems, Process, Value, value::Item,
+    Event, EventType, F, Header, History, HistoryBuilder, Mop, OpError, Problem, Problems, Process, Value,
+    interned::Words, value::Item,
 };
 
 /// A line longer than this is refused: it is a file of another kind.
@@ -256,7 +256,7 @@ fn first_line(
     text: &[u8],
     number: u64,
     options: &ReadOptions,
-    strings: &RefCell<Strings>,
+    strings: &RefCell<Words>,
 ) -> Result<(HistoryBuilder, Option<Problem>), Problem> {
     let place = |message: String| Problem { line: Some(number), column: None, event_index: None, message };
     let is_header = memchr::memmem::find(text, b"\"schism-history\"").is_some();
@@ -300,7 +300,7 @@ pub fn parse_event(line: &[u8]) -> Result<Event, Problem> {
     parse(line, &RefCell::default())
 }
 
-fn parse(line: &[u8], strings: &RefCell<Strings>) -> Result<Event, Problem> {
+fn parse(line: &[u8], strings: &RefCell<Words>) -> Result<Event, Problem> {
     let mut deserializer = serde_json::Deserializer::from_slice(line);
     let event = EventSeed { strings }.deserialize(&mut deserializer);
     event.and_then(|event| deserializer.end().map(|()| event)).map_err(|error| Problem {
@@ -312,33 +312,13 @@ fn parse(line: &[u8], strings: &RefCell<Strings>) -> Result<Event, Problem> {
 }
 
 /// serde_json ends its messages with `at line 1 column 5`; the line is always 1 here, and the column is told apart.
-fn without_place(message: &str) -> &str {
+pub(super) fn without_place(message: &str) -> &str {
     message.rfind(" at line ").map_or(message, |at| &message[..at])
-}
-
-/// Strings that come again on every line: nodes, error classes, texts.
-#[derive(Debug, Default)]
-struct Strings(FxHashSet<Arc<str>>);
-
-impl Strings {
-    /// Beyond this many distinct ones they are no longer shared: error texts may each be different.
-    const KEPT_MAX: usize = 4096;
-
-    fn intern(&mut self, text: &str) -> Arc<str> {
-        if let Some(known) = self.0.get(text) {
-            return known.clone();
-        }
-        let new: Arc<str> = text.into();
-        if self.0.len() < Self::KEPT_MAX {
-            self.0.insert(new.clone());
-        }
-        new
-    }
 }
 
 #[derive(Clone, Copy)]
 struct EventSeed<'s> {
-    strings: &'s RefCell<Strings>,
+    strings: &'s RefCell<Words>,
 }
 
 impl<'de> DeserializeSeed<'de> for EventSeed<'_> {
@@ -503,11 +483,11 @@ seed!(FSeed, F, "the name of a function", {
 });
 
 struct TextSeed<'s> {
-    strings: &'s RefCell<Strings>,
+    strings: &'s RefCell<Words>,
 }
 seed!(TextSeed<'_>, Option<Arc<str>>, "a string or null", {
     fn visit_str<E>(self, text: &str) -> Result<Option<Arc<str>>, E> {
-        Ok(Some(self.strings.borrow_mut().intern(text)))
+        Ok(Some(self.strings.borrow_mut().text(text)))
     }
 
     fn visit_unit<E>(self) -> Result<Option<Arc<str>>, E> {
@@ -516,7 +496,7 @@ seed!(TextSeed<'_>, Option<Arc<str>>, "a string or null", {
 });
 
 struct ErrorSeed<'s> {
-    strings: &'s RefCell<Strings>,
+    strings: &'s RefCell<Words>,
 }
 seed!(ErrorSeed<'_>, Option<OpError>, "an error: {\"class\": …, \"text\": …}, a string or null", {
     fn visit_unit<E>(self) -> Result<Option<OpError>, E> {
@@ -525,7 +505,7 @@ seed!(ErrorSeed<'_>, Option<OpError>, "an error: {\"class\": …, \"text\": …}
 
     fn visit_str<E>(self, class: &str) -> Result<Option<OpError>, E> {
         let mut strings = self.strings.borrow_mut();
-        Ok(Some(OpError { class: strings.intern(class), text: strings.intern("") }))
+        Ok(Some(OpError { class: strings.text(class), text: strings.text("") }))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<OpError>, A::Error> {

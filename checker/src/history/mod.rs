@@ -4,16 +4,22 @@
 //! operations, each an invocation paired with its completion, in columns. A checker never sees raw text, and never an
 //! operation that completed twice.
 
+mod any;
 mod columns;
 mod edn;
 mod event;
+mod foreign;
+mod interned;
+mod json;
 mod jsonl;
 #[doc(hidden)]
 pub mod notation;
+mod porcupine;
 mod problem;
 mod side;
 mod value;
 
+pub use any::{Format, read_any};
 pub use columns::{History, HistoryBuilder, Op, Outcome, SideEvent};
 pub use edn::write_event_edn;
 pub use event::{Event, EventType, F, Mop, OpError, Process, Value};

@@ -40,6 +40,12 @@ pub struct Problems {
     total: u64,
 }
 
+impl From<Problem> for Problems {
+    fn from(problem: Problem) -> Self {
+        Self { list: vec![problem], total: 1 }
+    }
+}
+
 impl Problems {
     /// How many are kept with their text; beyond, they are only counted: a file of another kind altogether has one in
     /// each of its ten million lines.

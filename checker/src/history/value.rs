@@ -113,11 +113,20 @@ impl Value {
         }
     }
 
-    /// `(key, old, new)` of `[key, [old, new]]`.
+    /// `(key, old, new)` of `[key, [old, new]]`, either of which may be null.
     #[must_use]
-    pub fn as_cas(&self) -> Option<(i64, i64, i64)> {
+    pub fn as_cas(&self) -> Option<(i64, Option<i64>, Option<i64>)> {
         match self {
-            Self::KeyedPair(triple) => Some(**triple),
+            Self::KeyedPair(triple) => Some((triple.0, Some(triple.1), Some(triple.2))),
+            Self::List(items) => match &items[..] {
+                [Self::Int(key), Self::List(pair)] => match &pair[..] {
+                    [old @ (Self::Nil | Self::Int(_)), new @ (Self::Nil | Self::Int(_))] => {
+                        Some((*key, old.as_int(), new.as_int()))
+                    }
+                    _ => None,
+                },
+                _ => None,
+            },
             _ => None,
         }
     }

@@ -443,7 +443,7 @@ fn write_skews(
                         format!(
                             "{} read key {key} without element {element} of {}, which read key {other} without what the \
                              first one appended to it",
-                            capital(&the_txn(&first)),
+                            say::capital(&the_txn(&first)),
                             the_txn(&second),
                         )
                     });
@@ -676,11 +676,6 @@ fn verdict(mut result: ListAppendResult, mut found: Found, nothing_read: bool, u
 
 fn promise(asked: &[&str]) -> String {
     if asked.is_empty() { "durability".into() } else { say::list(asked) }
-}
-
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// A list in at most a few words.

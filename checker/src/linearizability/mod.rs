@@ -71,8 +71,11 @@ pub struct LinearizabilityResult {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct NonlinearizableKey {
-    /// The key.
+    /// The key; 0 where the history has none.
     pub key: i64,
+    /// The key of another tool's history that is no integer: its text, of which `key` is the number here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_name: Option<String>,
     /// A subset of the key's operations that alone cannot be linearized, by invocation time, from which none can be
     /// removed without becoming linearizable (as far as the budget for shrinking allowed).
     pub ops: Vec<EvidenceOp>,
@@ -132,17 +135,27 @@ pub fn check(history: &History, budget: &Budget) -> Check {
                 let ops: Vec<EvidenceOp> =
                     evidence.calls.iter().filter_map(|call| evidence_op(history, &part, call)).collect();
                 let indexes = ops.iter().filter_map(|op| op.complete_index.or(Some(op.invoke_index)));
-                findings.push("nonlinearizable", indexes.collect(), || format!("Key {key}: {explanation}."));
-                result.invalid_keys.push(NonlinearizableKey { key, ops, explanation });
+                findings.push("nonlinearizable", indexes.collect(), || {
+                    if history.is_keyed() {
+                        format!("Key {}: {explanation}.", history.spell(key))
+                    } else {
+                        format!("{}.", say::capital(&explanation))
+                    }
+                });
+                let key_name = history.is_symbol(key).then(|| history.spell(key).into_owned());
+                result.invalid_keys.push(NonlinearizableKey { key, key_name, ops, explanation });
             }
         }
     }
     let reason = if let Some((key, reason)) = result.unknown_keys.first() {
         Some(format!(
-            "{} not decided, such as key {key}: {reason}",
-            say::count(result.unknown_keys.len() as u64, "key")
+            "{} not decided, such as key {}: {reason}",
+            say::count(result.unknown_keys.len() as u64, "key"),
+            history.spell(*key)
         ))
-    } else if observed {
+    } else if observed || history.is_foreign() {
+        // Of a run of our own, nothing observed is nothing proven. Of another tool's history only this was asked: whether
+        // it is linearizable; and one in which nothing happened is.
         None
     } else {
         Some("no operation ended ok".into())
@@ -217,7 +230,7 @@ fn out_of_nowhere(part: &Part) -> Option<u32> {
 
 fn evidence_op(history: &History, part: &Part, call: &Call) -> Option<EvidenceOp> {
     let op = history.op(call.id as usize)?;
-    let name = |value| part.value(value).map_or_else(|| "nil".to_owned(), |value| value.to_string());
+    let name = |value| part.value(value).map_or("nil".into(), |value| history.spell(value));
     Some(EvidenceOp {
         process: op.process,
         op: match call.op {
@@ -236,7 +249,7 @@ fn evidence_op(history: &History, part: &Part, call: &Call) -> Option<EvidenceOp
 
 /// The contradiction in words.
 fn explain(history: &History, part: &Part, evidence: &Evidence) -> String {
-    let name = |value| part.value(value).map_or_else(|| "nil".to_owned(), |value| value.to_string());
+    let name = |value| part.value(value).map_or("nil".into(), |value| history.spell(value));
     let stuck = &evidence.stuck;
     let (Some(op), Some(value)) = (history.op(stuck.id as usize), stuck.op.observes()) else {
         return format!("no order of these {} operations agrees with real time", evidence.calls.len());

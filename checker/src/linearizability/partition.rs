@@ -78,8 +78,8 @@ fn part_of(history: &History, op_ids: &[u32]) -> Part {
             (F::Read, Some((_, value)), _) => RegisterOp::Read(value.map_or(0, id_of)),
             (F::Write, Some((_, value)), _) => RegisterOp::Write(value.map_or(0, id_of)),
             (F::Cas, _, Some((_, old, new))) => {
-                let old = id_of(old);
-                RegisterOp::Cas(old, id_of(new))
+                let old = old.map_or(0, &mut id_of);
+                RegisterOp::Cas(old, new.map_or(0, id_of))
             }
             _ => continue,
         };

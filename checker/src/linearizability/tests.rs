@@ -228,7 +228,7 @@ fn unique(calls: &mut [Call], producers: &[prop::sample::Index]) {
     let written: Vec<ValueId> = (1..=calls.len() as ValueId).collect();
     for (at, call) in calls.iter_mut().enumerate() {
         // What is observed: nil, or what some call writes, mostly one that was invoked before.
-        let mut observed = || {
+        let observed = || {
             let index = producers[at % producers.len()].index(written.len() + at + 1);
             if index > written.len() { written[(index - written.len()) % (at + 1)] } else { index as ValueId }
         };

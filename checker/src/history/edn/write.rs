@@ -1,6 +1,6 @@
-//! Jepsen's EDN, for its tools: one operation map a line. Reading it is not here.
+//! Jepsen's EDN, for its tools: one operation map a line.
 
-use super::{Event, EventType, Mop, Process, Value};
+use crate::history::{Event, EventType, Mop, Process, Value};
 
 /// Appends one event as a line of EDN.
 pub fn write_event_edn(out: &mut Vec<u8>, event: &Event) {

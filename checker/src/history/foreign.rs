@@ -1,0 +1,290 @@
+//! Histories of other tools, made into ours: the shape that a model's values have here, keys and values of any kind as
+//! integers ([`HistoryBuilder::symbol`]), events numbered by their place.
+//!
+//! What holds of our own files and not of theirs: `:index` may be missing or nil, `:time` missing or going backwards (the
+//! order of events is what counts, and a warning says so), a register's values may bear a key or not, and what is not
+//! done by a numbered process (`:nemesis`) is no operation.
+
+use std::sync::Arc;
+
+use super::{Event, EventType, F, Header, HistoryBuilder, Loaded, Mop, OpError, Problem, Problems, Process, Value};
+
+/// An event as another tool wrote it.
+#[derive(Debug)]
+pub(super) struct ForeignEvent {
+    pub(super) kind: EventType,
+    pub(super) who: Who,
+    /// What it does; nil or missing in a completion: what was invoked.
+    pub(super) f: Option<F>,
+    pub(super) value: Value,
+    /// A key beside the value, as Porcupine's kv logs have it.
+    pub(super) key: Option<Value>,
+    pub(super) time_ns: Option<i64>,
+    pub(super) error: Option<OpError>,
+    pub(super) node: Option<Arc<str>>,
+    /// The value is certainly a key with a value.
+    pub(super) is_tuple: bool,
+    pub(super) is_final: bool,
+}
+
+/// Whose event it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Who {
+    /// A client process.
+    Number(i64),
+    /// The nemesis or another that carries out no operations.
+    Other,
+}
+
+/// A history in the making.
+#[derive(Debug)]
+pub(super) struct Foreign {
+    builder: HistoryBuilder,
+    shape: Shape,
+    index: u64,
+    time_ns: u64,
+    /// The first event at which time goes backwards, and how often it does.
+    backwards: Option<(u64, u64)>,
+}
+
+/// What is made of values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// `[key, value]`; whether the file has keys is told by its first operation.
+    Register {
+        keyed: Option<bool>,
+    },
+    Set,
+    ListAppend,
+    AsIs,
+}
+
+impl Foreign {
+    pub(super) fn new(model: &str) -> Self {
+        let mut builder = HistoryBuilder::new(Header {
+            schism_history: Header::VERSION,
+            workload: model.into(),
+            target: String::new(),
+            seed: 0,
+            clients: 0,
+            nodes: Vec::new(),
+            consistency_models: Vec::new(),
+        });
+        builder.set_foreign();
+        let shape = match model {
+            "register" | "cas-register" => Shape::Register { keyed: None },
+            "set" => Shape::Set,
+            "list-append" => Shape::ListAppend,
+            _ => Shape::AsIs,
+        };
+        Self { builder, shape, index: 0, time_ns: 0, backwards: None }
+    }
+
+    /// Nothing was read yet.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.index == 0
+    }
+
+    /// Something is wrong with the next event, which is at this line.
+    pub(super) fn note(&mut self, line: Option<u64>, message: String) {
+        self.problem(Problem { line, column: None, event_index: Some(self.index), message });
+        self.index += 1;
+    }
+
+    pub(super) fn problem(&mut self, problem: Problem) {
+        self.builder.note(problem);
+    }
+
+    pub(super) fn push(&mut self, event: ForeignEvent, line: Option<u64>) {
+        let index = self.index;
+        self.index += 1;
+        let Who::Number(process) = event.who else { return };
+        let problem = |message: String| Problem { line, column: None, event_index: Some(index), message };
+        let Ok(process) = u32::try_from(process) else {
+            return self
+                .builder
+                .note(problem(format!("{process} is no process number: they are from 0 to {}", u32::MAX)));
+        };
+        // Transactions are the only operations of their models, and Elle's own histories often do not name them.
+        let usual = (self.shape == Shape::ListAppend).then_some(F::Txn);
+        let Some(f) = event.f.or_else(|| self.builder.invoked_f(process)).or(usual) else {
+            return self.builder.refuse(process, event.kind, problem("an operation without :f".into()));
+        };
+        // What did not end ok says nothing that the invocation did not.
+        let value = match event.kind {
+            EventType::Fail | EventType::Info => Ok(Value::Nil),
+            kind => self.shape(kind, &f, event.value, event.key, event.is_tuple),
+        };
+        let value = match value {
+            Ok(value) => value,
+            Err(message) => {
+                return self.builder.refuse(process, event.kind, problem(format!("{}: {message}", f.name())));
+            }
+        };
+        let time_ns = event.time_ns.and_then(|time| u64::try_from(time).ok()).unwrap_or(self.time_ns);
+        if time_ns < self.time_ns {
+            self.backwards.get_or_insert((index, 0)).1 += 1;
+        }
+        self.time_ns = self.time_ns.max(time_ns);
+        let event = Event {
+            index,
+            time_ns: self.time_ns,
+            process: Process::Client(process),
+            kind: event.kind,
+            f,
+            value,
+            error: event.error,
+            node: event.node,
+            is_final: event.is_final,
+        };
+        self.builder.push_from(event, line);
+    }
+
+    fn shape(
+        &mut self,
+        kind: EventType,
+        f: &F,
+        value: Value,
+        key: Option<Value>,
+        is_tuple: bool,
+    ) -> Result<Value, String> {
+        match self.shape {
+            Shape::Register { keyed } => {
+                let keyed = keyed.unwrap_or_else(|| is_tuple || key.is_some() || has_key(f, &value));
+                self.shape = Shape::Register { keyed: Some(keyed) };
+                self.builder.set_keyed(keyed);
+                let (key, value) = match (keyed, key) {
+                    (_, Some(key)) => (self.int_of(&key), value),
+                    (false, None) => (0, value),
+                    (true, None) => {
+                        let [key, value] =
+                            parts(&value).ok_or("the value must be [key value], as the first operation's value is")?;
+                        (self.int_of(&key), value)
+                    }
+                };
+                Ok(self.register(kind, f, key, &value))
+            }
+            Shape::Set => Ok(match f {
+                F::Read if kind == EventType::Invoke => Value::Nil,
+                F::Read => self.elements(&value),
+                _ => Value::Int(self.int_of(&value)),
+            }),
+            Shape::ListAppend => self.mops(&value),
+            Shape::AsIs => Ok(value),
+        }
+    }
+
+    /// A register's operation as it is written here. What has the wrong shape stays as it is, for the history to name.
+    fn register(&mut self, kind: EventType, f: &F, key: i64, value: &Value) -> Value {
+        match f {
+            F::Cas => {
+                let Some([old, new]) = parts(value) else { return value.clone() };
+                match (self.optional(&old), self.optional(&new)) {
+                    (Some(old), Some(new)) => Value::cas(key, old, new),
+                    (old, new) => {
+                        let item = |of: Option<i64>| of.map_or(Value::Nil, Value::Int);
+                        Value::List(Box::new(vec![Value::Int(key), Value::List(Box::new(vec![item(old), item(new)]))]))
+                    }
+                }
+            }
+            F::Read if kind == EventType::Invoke => Value::keyed(key, None),
+            _ => Value::keyed(key, self.optional(value)),
+        }
+    }
+
+    fn elements(&mut self, value: &Value) -> Value {
+        match value {
+            Value::Nil | Value::Ints(_) | Value::Pair(..) => value.clone(),
+            other => items(other).map_or_else(
+                || other.clone(),
+                |items| Value::ints(items.iter().map(|item| self.int_of(item)).collect()),
+            ),
+        }
+    }
+
+    /// Micro-operations with whatever keys and elements as integers.
+    fn mops(&mut self, value: &Value) -> Result<Value, String> {
+        if value.as_mops().is_some() {
+            return Ok(value.clone());
+        }
+        let complaint = || "the value must be a list of [:append key element] and [:r key list]".to_owned();
+        let mut mops = Vec::new();
+        for mop in items(value).ok_or_else(complaint)? {
+            if let Value::List(parts) = &mop
+                && let [Value::Other(word), key, rest @ ..] = &parts[..]
+            {
+                let key = self.int_of(key);
+                match (word.as_str(), rest) {
+                    (Some("append"), [element]) => {
+                        mops.push(Mop::Append { key, element: self.int_of(element) });
+                        continue;
+                    }
+                    (Some("r"), [] | [Value::Nil]) => {
+                        mops.push(Mop::Read { key, list: None });
+                        continue;
+                    }
+                    (Some("r"), [list]) => {
+                        let items = items(list).ok_or_else(complaint)?;
+                        let list = items.iter().map(|item| self.int_of(item)).collect();
+                        mops.push(Mop::Read { key, list: Some(list) });
+                        continue;
+                    }
+                    _ => {}
+                }
+            }
+            return Err(complaint());
+        }
+        Ok(Value::txn(mops))
+    }
+
+    fn optional(&mut self, value: &Value) -> Option<i64> {
+        (*value != Value::Nil).then(|| self.int_of(value))
+    }
+
+    fn int_of(&mut self, value: &Value) -> i64 {
+        match value {
+            Value::Int(int) => self.builder.int(*int),
+            Value::Other(json) if json.is_string() => self.builder.symbol(json.as_str().unwrap_or_default()),
+            other => self.builder.symbol(&other.to_json().to_string()),
+        }
+    }
+
+    pub(super) fn finish(self, mut warnings: Vec<String>) -> Result<Loaded, Problems> {
+        if let Some((event, times)) = self.backwards {
+            warnings.push(format!(
+                "time goes backwards at event {event}{}: the order of the events counts, not their times",
+                if times > 1 { format!(" and {} more times", times - 1) } else { String::new() }
+            ));
+        }
+        if self.index == 0 && self.builder.problems().is_empty() {
+            let message = "no operation in the file".into();
+            return Err(Problems::from(Problem { line: None, column: None, event_index: None, message }));
+        }
+        self.builder.finish().map(|history| Loaded { history, warnings })
+    }
+}
+
+/// Whether a register's first operation bears a key.
+fn has_key(f: &F, value: &Value) -> bool {
+    match f {
+        // `[old new]`, or `[key [old new]]`.
+        F::Cas => parts(value).is_some_and(|[_, pair]| parts(&pair).is_some()),
+        _ => parts(value).is_some(),
+    }
+}
+
+/// The two parts of a list of two.
+fn parts(value: &Value) -> Option<[Value; 2]> {
+    items(value)?.try_into().ok()
+}
+
+/// The items of a list.
+fn items(value: &Value) -> Option<Vec<Value>> {
+    Some(match value {
+        Value::Pair(first, second) => vec![Value::Int(i64::from(*first)), Value::Int(*second)],
+        Value::Ints(ints) => ints.iter().map(|int| Value::Int(*int)).collect(),
+        Value::KeyedPair(triple) => vec![Value::Int(triple.0), Value::ints(vec![triple.1, triple.2])],
+        Value::List(items) => items.to_vec(),
+        Value::Txn(_) | Value::Nil | Value::Int(_) | Value::Other(_) => return None,
+    })
+}
