@@ -226,6 +226,13 @@ pub(crate) struct CheckArgs {
     /// How the files are written, instead of as they begin: jsonl, edn, json (Jepsen's maps), porcupine (its logs).
     #[arg(long, value_name = "NAME")]
     pub(crate) format: Option<String>,
+    /// About how long the search for an order may take, a file, where no faster way decides. It is counted in work, so
+    /// that the answer is the same on every machine.
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_ms)]
+    pub(crate) time_limit: u64,
+    /// How much memory that search may take, for example 500MB or 2GB [default: half of what is free].
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    pub(crate) memory_limit: Option<usize>,
     /// Print only `FILE<TAB>true|false|unknown` a file.
     #[arg(long, short, conflicts_with = "json")]
     pub(crate) quiet: bool,
@@ -303,4 +310,23 @@ pub(crate) fn parse_ms(text: &str) -> Result<u64, String> {
         return Err("no time of a test is longer than a week".to_owned());
     }
     u64::try_from(duration.as_millis()).map_err(|_| "that is longer than schism can count".to_owned())
+}
+
+/// A size in bytes: a number, with K, M, G (thousands) or Ki, Mi, Gi, with or without a B.
+pub(crate) fn parse_bytes(text: &str) -> Result<usize, String> {
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit = text[digits.len()..].to_ascii_lowercase();
+    let factor = match unit.strip_suffix('b').unwrap_or(&unit) {
+        "" => 1,
+        "k" => 1_000,
+        "m" => 1_000_000,
+        "g" => 1_000_000_000,
+        "ki" => 1 << 10,
+        "mi" => 1 << 20,
+        "gi" => 1 << 30,
+        _ => return Err(format!("`{}` is no unit; write for example 500MB, 2GB or 512MiB", &text[digits.len()..])),
+    };
+    let number: usize =
+        digits.trim().parse().map_err(|_| "write a whole number with its unit, for example 500MB".to_owned())?;
+    number.checked_mul(factor).ok_or_else(|| "that is more than any machine has".to_owned())
 }

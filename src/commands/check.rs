@@ -4,11 +4,13 @@ use std::{
     fs::File,
     io::{self, BufRead as _, BufReader, Read},
     path::Path,
+    time::Duration,
 };
 
 use schism_checker::{
-    Check, Details, Validity, WORKLOADS,
+    Check, Details, Options, Validity, WORKLOADS,
     history::{Format, History, ReadOptions, read_any},
+    linearizability::Budget,
 };
 use serde::Serialize;
 
@@ -66,7 +68,9 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<u8> {
 fn check_file(file: &Path, args: &CheckArgs) -> anyhow::Result<Validity> {
     let path = if file.is_dir() { file.join("history.jsonl") } else { file.to_path_buf() };
     let (history, warnings) = read_file(&path, args)?;
-    let checks = schism_checker::check(&history, &schism_checker::Options::default())
+    let memory_bytes = args.memory_limit.unwrap_or_else(half_of_free_bytes);
+    let budget = Budget::about(Duration::from_millis(args.time_limit), memory_bytes);
+    let checks = schism_checker::check(&history, &Options { linearizability: budget })
         .map_err(|error| usage(format!("{}: {error}", path.display())))?;
     let valid = combine(&checks);
     if args.quiet {
@@ -76,6 +80,14 @@ fn check_file(file: &Path, args: &CheckArgs) -> anyhow::Result<Validity> {
         print(&path, &history, valid, &warnings, &checks, args.json)?;
     }
     Ok(valid)
+}
+
+/// Half of the memory that is free now; where that cannot be asked, what any machine has.
+fn half_of_free_bytes() -> usize {
+    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let free =
+        meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB")?.parse().ok());
+    free.map_or(500_000_000, |free_kib: usize| free_kib.saturating_mul(1024) / 2)
 }
 
 /// The content of a file, or of standard input for `-`, unpacked if it is gzip or zstd.

@@ -275,7 +275,19 @@ fn has_key(f: &F, value: &Value) -> bool {
 
 /// The two parts of a list of two.
 fn parts(value: &Value) -> Option<[Value; 2]> {
-    items(value)?.try_into().ok()
+    Some(match value {
+        Value::Pair(first, second) => [Value::Int(i64::from(*first)), Value::Int(*second)],
+        Value::KeyedPair(triple) => [Value::Int(triple.0), Value::ints(vec![triple.1, triple.2])],
+        Value::Ints(ints) => {
+            let [first, second] = ints[..] else { return None };
+            [Value::Int(first), Value::Int(second)]
+        }
+        Value::List(items) => {
+            let [first, second] = &items[..] else { return None };
+            [first.clone(), second.clone()]
+        }
+        Value::Txn(_) | Value::Nil | Value::Int(_) | Value::Other(_) => return None,
+    })
 }
 
 /// The items of a list.

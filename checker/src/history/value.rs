@@ -24,7 +24,9 @@ impl Value {
     #[must_use]
     pub fn keyed(key: i64, value: Option<i64>) -> Self {
         match value {
-            Some(value) => Self::ints(vec![key, value]),
+            Some(value) => {
+                i32::try_from(key).map_or_else(|_| Self::ints(vec![key, value]), |key| Self::Pair(key, value))
+            }
             None => Self::List(Box::new(vec![Self::Int(key), Self::Nil])),
         }
     }

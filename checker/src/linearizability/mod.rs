@@ -16,6 +16,8 @@ mod shrink;
 mod tests;
 mod zones;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use self::{
@@ -38,14 +40,24 @@ pub struct Budget {
     pub steps_per_key: u64,
     /// Steps for all keys together.
     pub steps_total: u64,
-    /// Configurations remembered for one key, about 50 bytes each.
-    pub memo_entries: usize,
+    /// What the configurations remembered for one key may take.
+    pub memo_bytes: usize,
 }
 
 impl Default for Budget {
-    /// Seconds in all, and at most 100 MB.
+    /// Seconds in all, and little beside what a run keeps in memory.
     fn default() -> Self {
-        Self { steps_per_key: 30_000_000, steps_total: 100_000_000, memo_entries: 1_800_000 }
+        Self { steps_per_key: 30_000_000, steps_total: 100_000_000, memo_bytes: 135_000_000 }
+    }
+}
+
+impl Budget {
+    /// About so much time for all keys together, in steps of 100 ns: a slower machine takes longer, but says the same.
+    /// And so much memory for a key.
+    #[must_use]
+    pub const fn about(time: Duration, memory_bytes: usize) -> Self {
+        let steps = (time.as_millis() as u64).saturating_mul(10_000);
+        Self { steps_per_key: steps, steps_total: steps, memo_bytes: memory_bytes }
     }
 }
 
@@ -117,7 +129,7 @@ pub fn check(history: &History, budget: &Budget) -> Check {
         observed |= part.calls.iter().any(|call| call.ret != NEVER);
         let allowance = Allowance {
             steps: budget.steps_per_key.min(budget.steps_total.saturating_sub(result.steps)),
-            memo_entries: budget.memo_entries,
+            memo_bytes: budget.memo_bytes,
         };
         let (decision, steps) = decide(&part, allowance);
         result.steps += steps;
@@ -199,7 +211,11 @@ fn decide(part: &Part, allowance: Allowance) -> (Decision, u64) {
         Zoned::Linearizable(order) => return (Decision::Linearizable(order), looked_at),
         Zoned::Contradiction(contradiction) => {
             let calls = contradiction.calls.iter().map(|at| part.calls[*at as usize]).collect();
-            return (Decision::Nonlinearizable(shrink::shrink_proven(part, calls, contradiction.is_window)), looked_at);
+            if let Some(evidence) = shrink::shrink_proven(part, calls, contradiction.is_window) {
+                return (Decision::Nonlinearizable(evidence), looked_at);
+            }
+            // A verdict that its own evidence does not bear out is none: let the search decide.
+            debug_assert!(false, "no contradiction: {contradiction:?}");
         }
         Zoned::Ambiguous => {}
     }

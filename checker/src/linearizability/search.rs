@@ -5,7 +5,7 @@
 //! yet linearized, and only there, pending operations are linearized, one after the other, until it is among them; each
 //! choice is a frame of an explicit stack, to come back to. A *configuration* is where in the history we are, the state,
 //! which of the pending operations are linearized, and how many indeterminate ones were used: never a set over the
-//! whole history. A configuration met before led nowhere.
+//! whole history. A configuration met before led nowhere, and so does one that used more than one met before.
 //!
 //! Six rules make the search small. Each keeps at least one linearization if there is any.
 //!
@@ -26,7 +26,7 @@
 //!
 //! Not here: independent keys (`partition`), and keys of which every value is produced once at most (`zones`).
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use super::{
     model::{Model, RegisterOp, ValueId},
@@ -38,8 +38,8 @@ use super::{
 pub(crate) struct Allowance {
     /// Choices tried and events passed.
     pub(crate) steps: u64,
-    /// Configurations remembered.
-    pub(crate) memo_entries: usize,
+    /// What the configurations remembered may take.
+    pub(crate) memo_bytes: usize,
 }
 
 /// How a search ended.
@@ -212,6 +212,66 @@ struct Configuration<const W: usize> {
     unobserved: bool,
 }
 
+/// Configurations met before, which lead nowhere or are being tried.
+///
+/// Of two that differ only in the indeterminate operations used, the one that used fewer can do whatever the other can.
+/// So one that used at least what another did is as good as met, and only the thriftiest are kept. (Else every subset
+/// of the indeterminate writes before a read that needs one of them is gone through.)
+#[derive(Default)]
+struct Memo<const W: usize> {
+    /// By configuration without what it used (`used` is 0): the sets of used operations, none of which includes another.
+    met: FxHashMap<Configuration<W>, Vec<Used>>,
+    len: usize,
+}
+
+/// A set of used operations, as far as it is compared at a glance.
+#[derive(Clone, Copy)]
+struct Used {
+    /// A bit for each use of each class, several of which may share one: a set that includes another has all its bits.
+    sketch: u128,
+    /// Index into the sets.
+    set: u32,
+}
+
+impl Used {
+    fn of(set: u32, used: &[(Class, u32)]) -> Self {
+        let uses = used
+            .iter()
+            .flat_map(|(class, times)| (0..*times).map(move |time| class.wrapping_mul(37).wrapping_add(time * 5)));
+        Self { sketch: uses.fold(0, |sketch, bit| sketch | 1 << (bit % 128)), set }
+    }
+
+    /// Whether it used at least what `fewer` did.
+    fn includes(self, fewer: Self, sets: &[UsedSet]) -> bool {
+        if fewer.sketch & !self.sketch != 0 {
+            return false;
+        }
+        let mut rest = sets[self.set as usize].iter();
+        sets[fewer.set as usize].iter().all(|(class, times)| {
+            rest.find(|(known, _)| known >= class).is_some_and(|(known, count)| known == class && count >= times)
+        })
+    }
+}
+
+impl<const W: usize> Memo<W> {
+    /// False if it is as good as met.
+    fn insert(&mut self, configuration: Configuration<W>, sets: &[UsedSet]) -> bool {
+        let used = Used::of(configuration.used, &sets[configuration.used as usize]);
+        let met = self.met.entry(Configuration { used: 0, ..configuration }).or_default();
+        if met.iter().any(|known| used.includes(*known, sets)) {
+            return false;
+        }
+        self.len -= met.len();
+        met.retain(|known| !known.includes(used, sets));
+        met.push(used);
+        self.len += met.len();
+        true
+    }
+}
+
+/// How many of each class were used, by class.
+type UsedSet = Box<[(Class, u32)]>;
+
 struct Search<'c, M, const W: usize> {
     model: &'c M,
     calls: &'c [Call],
@@ -228,10 +288,10 @@ struct Search<'c, M, const W: usize> {
     /// Of the calls that are not linearized yet, whether invoked or not.
     uses: Vec<Uses>,
     frames: Vec<Frame<W>>,
-    memo: FxHashSet<Configuration<W>>,
+    memo: Memo<W>,
     /// Each a sorted list of (class, how many of it were used).
-    used_sets: Vec<Box<[(Class, u32)]>>,
-    used_ids: FxHashMap<Box<[(Class, u32)]>, u32>,
+    used_sets: Vec<UsedSet>,
+    used_ids: FxHashMap<UsedSet, u32>,
     candidates: Vec<u32>,
 }
 
@@ -253,7 +313,7 @@ where
             order: Vec::with_capacity(calls.len()),
             uses: prepared.uses.clone(),
             frames: Vec::new(),
-            memo: FxHashSet::default(),
+            memo: Memo::default(),
             used_sets: vec![Box::default()],
             used_ids: FxHashMap::from_iter([(Box::default(), 0)]),
             candidates: Vec::new(),
@@ -261,6 +321,9 @@ where
     }
 
     fn run(mut self) -> (Answer, u64) {
+        // A hash table is at worst less than half full, and has its old half beside it while it grows.
+        let entries_max = self.allowance.memo_bytes
+            / (3 * (size_of::<Configuration<W>>() + size_of::<Vec<Used>>() + size_of::<Used>()));
         let mut deepest = 0;
         let mut stuck_at = 0;
         loop {
@@ -269,12 +332,14 @@ where
             if self.now.position >= deepest {
                 (deepest, stuck_at) = (self.now.position, blocked);
             }
-            if self.memo.insert(self.now) {
+            if self.memo.insert(self.now, &self.used_sets) {
                 let order_len = self.order.len() as u32;
                 self.frames.push(Frame { configuration: self.now, order_len, next: 0 });
             }
-            if self.memo.len() + self.used_sets.len() > self.allowance.memo_entries {
-                let reason = format!("more than {} configurations", self.allowance.memo_entries);
+            if self.memo.len + self.used_sets.len() > entries_max {
+                let memory_mb = self.allowance.memo_bytes / 1_000_000;
+                let reason =
+                    format!("more than {entries_max} configurations, which would take more than {memory_mb} MB");
                 return (Answer::OutOfBudget { reason, stuck_at }, self.steps);
             }
             // The next choice that is left.
@@ -437,7 +502,7 @@ where
             let last = value.and_then(|value| self.prepared.last_observed.get(&value));
             last.is_some_and(|last| *last >= self.now.position)
         });
-        let used: Box<[(Class, u32)]> = used.into();
+        let used: UsedSet = used.into();
         if let Some(id) = self.used_ids.get(&used) {
             return *id;
         }

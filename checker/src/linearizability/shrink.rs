@@ -29,7 +29,7 @@ use super::{
 const STEPS_MAX: u64 = 4_000_000;
 /// Steps for one attempt.
 const ATTEMPT_STEPS_MAX: u64 = 500_000;
-const MEMO_ENTRIES_MAX: usize = 200_000;
+const MEMO_BYTES_MAX: usize = 15_000_000;
 
 /// What is left.
 #[derive(Debug)]
@@ -38,7 +38,8 @@ pub(crate) struct Evidence {
     pub(crate) calls: Vec<Call>,
     /// The call whose return makes it impossible: up to there all could still be explained.
     pub(crate) stuck: Call,
-    /// Impossible whatever the register held when it began, rather than from nil.
+    /// Impossible whatever the register held when it began, rather than from nil. (Where every value is produced once,
+    /// it held none of those that the calls themselves produce.)
     pub(crate) is_window: bool,
 }
 
@@ -132,20 +133,30 @@ pub(crate) fn shrink(part: &Part, stuck_at: u32, proven: bool) -> Option<Evidenc
     Some(Evidence { calls: kept, stuck, is_window: shrinker.start > 0 })
 }
 
-/// Makes evidence of calls of the part (by invocation) that are proven to contradict each other, taking out what even
-/// they do not need. `is_window`: they do whatever the register held when the first of them began.
-pub(crate) fn shrink_proven(part: &Part, calls: Vec<Call>, is_window: bool) -> Evidence {
+/// Makes evidence of calls of the part (by invocation) that contradict each other, taking out what even they do not
+/// need. `is_window`: they do whatever the register held when the first of them began, but for values that they produce
+/// themselves. `None` if by the search's word they do not.
+pub(crate) fn shrink_proven(part: &Part, calls: Vec<Call>, is_window: bool) -> Option<Evidence> {
+    let mut initials: Vec<ValueId> = vec![0];
+    if is_window {
+        let produced = |value: &ValueId| calls.iter().any(|call| call.op.produces() == Some(*value));
+        initials.extend(calls.iter().filter_map(|call| call.op.observes()).filter(|value| !produced(value)));
+    }
+    let allowance = Allowance { steps: ATTEMPT_STEPS_MAX, memo_bytes: MEMO_BYTES_MAX };
+    // (A contradiction too large for the search is not disproven.)
+    let possible =
+        |initial: &ValueId| matches!(search(&CasRegister, *initial, &calls, allowance).0, Answer::Linearizable(_));
+    if initials.iter().any(possible) {
+        return None;
+    }
     // The last to return: before it, all could still be explained in some way.
     let returned = (0_u32..).zip(&calls).filter(|(_, call)| call.ret != NEVER);
     let stuck_at = returned.max_by_key(|(_, call)| call.ret).map_or(0, |(at, _)| at);
-    let stuck = calls[stuck_at as usize];
     if !is_window {
-        let smaller = Part { calls: calls.clone(), values: part.values.clone() };
-        if let Some(evidence) = shrink(&smaller, stuck_at, true) {
-            return evidence;
-        }
+        return shrink(&Part { calls, values: part.values.clone() }, stuck_at, true);
     }
-    Evidence { calls, stuck, is_window }
+    let stuck = calls[stuck_at as usize];
+    Some(Evidence { calls, stuck, is_window })
 }
 
 /// The calls without those of the range that may be taken out.
@@ -209,7 +220,7 @@ impl Shrinker {
         initials.into_iter().all(|initial| {
             let allowance = Allowance {
                 steps: ATTEMPT_STEPS_MAX.min(STEPS_MAX.saturating_sub(self.steps)),
-                memo_entries: MEMO_ENTRIES_MAX,
+                memo_bytes: MEMO_BYTES_MAX,
             };
             let (answer, steps) = search(&CasRegister, initial, &relaxed, allowance);
             self.steps += steps + relaxed.len() as u64;

@@ -50,7 +50,8 @@ pub(crate) enum Zoned {
 pub(crate) struct Contradiction {
     /// Positions in `calls`, ascending.
     pub(crate) calls: Vec<u32>,
-    /// How the first value of a chain came about is left out: the operations are impossible whatever was there before.
+    /// How the first value of a chain came about is left out: the operations are impossible whatever was there before
+    /// (none of the values that they produce, which nobody else does).
     pub(crate) is_window: bool,
 }
 
@@ -267,18 +268,18 @@ impl<'p> Clusters<'p> {
         Ok(())
     }
 
-    /// Two blocks each of which must come before the other: of each an operation that returned before one of the other
-    /// was invoked, near to each other in their chain.
+    /// Two blocks each of which must come before the other: of each an operation that returned before a chosen one of
+    /// the other was invoked, and one that was invoked after a chosen one of the other had returned. Which are chosen
+    /// is free; so those near to each other in their chain.
     fn collision(&self, one: &Zone, other: &Zone) -> Contradiction {
-        let span = |of: &Zone, against: &Zone| {
-            let returned = |at: u32| self.ret(at) < against.last_invoke;
-            let invoked = |at: u32| self.invoke(at) > against.first_return;
-            // The last value of which something had returned, and the first of which something was invoked after.
-            let until = self.block(of.root).filter(|(at, _)| returned(*at)).last();
-            let from = self.block(of.root).find(|(at, _)| invoked(*at));
-            [until, from].into_iter().flatten().map(|(at, _)| at).filter(|at| *at != NONE).collect::<Vec<u32>>()
+        let near = |of: &Zone, before: Moment, after: Moment| {
+            let until = self.block(of.root).filter(|(at, _)| self.ret(*at) < before).last();
+            let from = self.block(of.root).find(|(at, _)| self.invoke(*at) > after);
+            [until, from].map(|found| found.map_or(NONE, |(at, _)| at))
         };
-        self.contradiction(span(one, other), &span(other, one))
+        let [until, from] = near(one, other.last_invoke, other.first_return);
+        let others = near(other, self.invoke(from), self.ret(until));
+        self.contradiction(vec![until, from], &others)
     }
 
     /// The calls, those of one block first, those of another (or none) second, with what joins them.

@@ -38,9 +38,20 @@ const fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\n' | b'\r' | b'\t' | b',' | 0x0b | 0x0c)
 }
 
-/// What ends a token.
-const fn is_delimiter(byte: u8) -> bool {
-    is_blank(byte) || matches!(byte, b'(' | b')' | b'[' | b']' | b'{' | b'}' | b'"' | b';')
+/// What ends a token, by byte: asked of every byte of a file.
+const DELIMITERS: [bool; 256] = {
+    let mut delimiters = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let bracket = matches!(byte as u8, b'(' | b')' | b'[' | b']' | b'{' | b'}' | b'"' | b';');
+        delimiters[byte] = bracket || is_blank(byte as u8);
+        byte += 1;
+    }
+    delimiters
+};
+
+fn is_delimiter(byte: u8) -> bool {
+    DELIMITERS[usize::from(byte)]
 }
 
 impl<'t> Cursor<'t> {
@@ -272,6 +283,16 @@ impl<'t> Cursor<'t> {
                 other => break other,
             }
         };
+        // Nor do the other values of keyed registers.
+        if let (1, Item::Value(second @ (Value::Nil | Value::Pair(..)))) = (count, &other) {
+            let second = second.clone();
+            if self.close(close)? {
+                return Ok(Item::Value(match second {
+                    Value::Pair(old, new) => Value::cas(pair[0], old.into(), new),
+                    _ => Value::keyed(pair[0], None),
+                }));
+            }
+        }
         if count <= 2 {
             ints.extend(&pair[..count]);
         }

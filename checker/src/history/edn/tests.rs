@@ -47,7 +47,7 @@ fn form() -> impl Strategy<Value = String> {
         "[a-z][a-z0-9-]{0,5}".prop_map(|word| format!(":{word}")),
         Just(":append".to_owned()),
         Just(":r".to_owned()),
-        "[ -~]{0,8}".prop_map(|text| format!("{text:?}").replace("\\'", "'")),
+        "[ -~]{0,8}".prop_map(|text| format!("{text:?}")),
         "[a-z]".prop_map(|letter| format!("\\{letter}")),
         "[a-z][a-z.]{0,4}".prop_filter("a symbol", |word| !["nil", "true", "false"].contains(&word.as_str())),
     ];
