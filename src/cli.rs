@@ -220,7 +220,8 @@ pub(crate) struct CheckArgs {
     /// History files of schism or another tool (gzip or zstd too), result folders, or `-` for standard input.
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// What the history is of, for files that do not say so: register, cas-register, set, list-append.
+    /// What the history is of, for files that do not say so: register, cas-register, multi-register, kv, mutex,
+    /// fifo-queue, unordered-queue, stack, set, list-append.
     #[arg(long, short, value_name = "NAME")]
     pub(crate) model: Option<String>,
     /// How the files are written, instead of as they begin: jsonl, edn, json (Jepsen's maps), porcupine (its logs).

@@ -65,7 +65,18 @@ pub enum CheckError {
 }
 
 /// The workloads that have checkers.
-pub const WORKLOADS: &[&str] = &["set", "register", "cas-register", "list-append"];
+pub const WORKLOADS: &[&str] = &[
+    "set",
+    "register",
+    "cas-register",
+    "list-append",
+    "mutex",
+    "multi-register",
+    "kv",
+    "fifo-queue",
+    "unordered-queue",
+    "stack",
+];
 
 /// Runs the checkers that the history's workload calls for: its own first, then split brain, divergence, recovery and
 /// activity. Of another tool's history only its own: nothing is known there of nodes, claims and faults.
@@ -74,7 +85,10 @@ pub fn check(history: &history::History, options: &Options) -> Result<Vec<Check>
         "set" => durability::set::check(history),
         "register" | "cas-register" => linearizability::check(history, &options.linearizability),
         "list-append" => isolation::list_append::check(history),
-        other => return Err(CheckError::UnknownWorkload { workload: other.into() }),
+        other => match linearizability::models::by_name(other) {
+            Some(model) => model.check(other, history, &options.linearizability),
+            None => return Err(CheckError::UnknownWorkload { workload: other.into() }),
+        },
     };
     if history.is_foreign() {
         return Ok(vec![own]);

@@ -113,6 +113,69 @@ fn sets_and_lists() {
 }
 
 #[test]
+fn models_beside_registers() {
+    let ops = |ops: &[(&str, &str)]| -> String {
+        ops.iter()
+            .map(|(f, rest)| {
+                format!("{{:type :invoke :process 0 :f {f} {rest}}}\n{{:type :ok :process 0 :f {f} {rest}}}\n")
+            })
+            .collect()
+    };
+    // Texts that look like numbers are texts, and so are quotes.
+    for (first, second, both) in [("1", "2", "12"), ("a", "b", "ab"), ("\\\"", "1", "\\\"1"), (":a", "b", ":ab")] {
+        let key = ":key \"7\" :value";
+        let text = ops(&[
+            (":put", &format!("{key} \"{first}\"")),
+            (":append", &format!("{key} \"{second}\"")),
+            (":get", &format!("{key} \"{both}\"")),
+            (":get", ":key \"8\" :value nil"),
+        ]);
+        assert_eq!(verdict("kv", &text).0, Validity::Valid, "{text}");
+        let json = text
+            .replace("{:type :", "{\"type\":\"")
+            .replace(" :process 0 :f :", "\",\"process\":0,\"f\":\"")
+            .replace(" :key ", "\",\"key\":")
+            .replace(" :value ", ",\"value\":")
+            .replace("nil", "null");
+        assert_eq!(verdict("kv", &json).0, Validity::Valid, "{json}");
+        assert_eq!(verdict("kv", &text.replace(&format!("\"{both}\""), "\"x\"")).0, Validity::Invalid);
+    }
+    let queue = ops(&[
+        (":enqueue", ":value 1"),
+        (":enqueue", ":value :two"),
+        (":dequeue", ":value 1"),
+        (":dequeue", ":value :two"),
+        (":dequeue", ":value nil"),
+    ]);
+    assert_eq!(verdict("fifo-queue", &queue).0, Validity::Valid);
+    let (valid, said) = verdict("fifo-queue", &queue.replacen(":dequeue :value 1", ":dequeue :value :two", 2));
+    assert_eq!(
+        (valid, said.as_str()),
+        (
+            Validity::Invalid,
+            "Process 0's dequeue :two ended ok at 0.000 s, but no order of the 3 operations up to then agrees with that, with real time and with the model."
+        )
+    );
+    assert_eq!(
+        verdict("unordered-queue", &queue.replacen(":dequeue :value 1", ":dequeue :value :two", 2)).0,
+        Validity::Invalid
+    );
+    let lock = ops(&[(":acquire", ""), (":release", ""), (":acquire", "")]);
+    assert_eq!(verdict("mutex", &lock).0, Validity::Valid);
+    assert_eq!(verdict("mutex", &ops(&[(":acquire", ""), (":acquire", "")])).0, Validity::Invalid);
+    assert!(
+        read("mutex", &ops(&[(":lock", "")]))
+            .unwrap_err()
+            .starts_with("line 1 (event 0): lock: the model has no f lock; it has acquire and release")
+    );
+    assert!(
+        read("multi-register", &ops(&[(":txn", ":value [[:frob :x 1]]")]))
+            .unwrap_err()
+            .contains("the value must be a list of [:read register value]")
+    );
+}
+
+#[test]
 fn each_problem_is_named_with_its_place() {
     let ok = "{:type :invoke :process 0 :f :write :value 1}\n{:type :ok :process 0 :f :write :value 1}\n";
     for (text, says) in [

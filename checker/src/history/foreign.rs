@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use super::{Event, EventType, F, Header, HistoryBuilder, Loaded, Mop, OpError, Problem, Problems, Process, Value};
+use crate::linearizability::models::{self, AnyModel, ModelOp};
 
 /// An event as another tool wrote it.
 #[derive(Debug)]
@@ -37,9 +38,10 @@ pub(super) enum Who {
 }
 
 /// A history in the making.
-#[derive(Debug)]
 pub(super) struct Foreign {
     builder: HistoryBuilder,
+    /// Where it is one that values can be held against.
+    model: Option<&'static dyn AnyModel>,
     shape: Shape,
     index: u64,
     time_ns: u64,
@@ -56,6 +58,8 @@ enum Shape {
     },
     Set,
     ListAppend,
+    /// `[key, value]`, from a key that stands beside.
+    Keyed,
     AsIs,
 }
 
@@ -75,9 +79,10 @@ impl Foreign {
             "register" | "cas-register" => Shape::Register { keyed: None },
             "set" => Shape::Set,
             "list-append" => Shape::ListAppend,
+            "kv" => Shape::Keyed,
             _ => Shape::AsIs,
         };
-        Self { builder, shape, index: 0, time_ns: 0, backwards: None }
+        Self { builder, model: models::by_name(model), shape, index: 0, time_ns: 0, backwards: None }
     }
 
     /// Nothing was read yet.
@@ -170,7 +175,19 @@ impl Foreign {
                 _ => Value::Int(self.int_of(&value)),
             }),
             Shape::ListAppend => self.mops(&value),
-            Shape::AsIs => Ok(value),
+            Shape::Keyed => {
+                self.of_model(kind, f, key.map_or_else(|| value.clone(), |key| Value::list(vec![key, value.clone()])))
+            }
+            Shape::AsIs => self.of_model(kind, f, value),
+        }
+    }
+
+    /// What the model has no objection to.
+    fn of_model(&self, kind: EventType, f: &F, value: Value) -> Result<Value, String> {
+        let op = ModelOp { f: f.name(), value: &value, is_ok: kind == EventType::Ok };
+        match self.model.and_then(|model| model.complaint(&op)) {
+            Some(complaint) => Err(complaint),
+            None => Ok(value),
         }
     }
 

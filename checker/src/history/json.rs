@@ -126,12 +126,21 @@ impl File {
             f,
             time_ns: op.get("time").and_then(Json::as_i64),
             is_final: op.get("final?").or(op.get("final")) == Some(&Json::Bool(true)),
-            key: op.get_mut("key").map(|key| Value::from_json(key.take())),
-            value: op.get_mut("value").map_or(Value::Nil, |value| Value::from_json(value.take())),
+            key: op.get_mut("key").map(|key| Value::from_json(as_words(key.take()))),
+            value: op.get_mut("value").map_or(Value::Nil, |value| Value::from_json(as_words(value.take()))),
             error: error.map(|class| OpError { text: class.clone(), class }),
             node,
             is_tuple: false,
         })
+    }
+}
+
+/// Strings as words are kept: one that begins with a quote gets quotes of its own, so that [`super::plain`] gives it back.
+fn as_words(json: Json) -> Json {
+    match json {
+        Json::String(text) if text.starts_with('"') => Json::String(Json::from(text).to_string()),
+        Json::Array(items) => Json::Array(items.into_iter().map(as_words).collect()),
+        other => other,
     }
 }
 

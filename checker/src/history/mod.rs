@@ -26,3 +26,4 @@ pub use event::{Event, EventType, F, Mop, OpError, Process, Value};
 pub use jsonl::{Loaded, ReadOptions, parse_event, read, write_event, write_header};
 pub use problem::{Problem, Problems};
 pub use side::{ClaimEvent, ClaimedRole, FaultEvent, FaultStage, Header, Phase, PhaseEvent, RecoveryEvent};
+pub(crate) use value::plain;

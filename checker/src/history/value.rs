@@ -152,6 +152,12 @@ impl Value {
     }
 }
 
+/// The string that a word of a foreign history was: one that could be taken for something else was given quotes.
+pub(crate) fn plain(word: &str) -> Cow<'_, str> {
+    let quoted = word.starts_with('"').then(|| serde_json::from_str::<String>(word).ok()).flatten();
+    quoted.map_or(Cow::Borrowed(word), Cow::Owned)
+}
+
 /// A list of values in the one shape that fits it. Nested lists have their shape already.
 pub(super) fn shape(items: Vec<Value>) -> Value {
     if let Some(ints) = items.iter().map(Value::as_int).collect::<Option<Vec<_>>>() {

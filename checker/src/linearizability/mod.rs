@@ -7,7 +7,13 @@
 //! Not checked: final reads of nodes that are not primary (see divergence), and models other than a register with
 //! read, write and compare-and-set.
 
+mod any_model;
+mod general;
+#[cfg(test)]
+mod general_tests;
+mod memo;
 mod model;
+pub mod models;
 mod partition;
 mod recheck;
 mod search;
@@ -15,6 +21,8 @@ mod shrink;
 #[cfg(test)]
 mod tests;
 mod zones;
+
+pub use any_model::check_model;
 
 use std::time::Duration;
 
@@ -144,8 +152,8 @@ pub fn check(history: &History, budget: &Budget) -> Check {
             Decision::Undecided(reason) => result.unknown_keys.push((key, reason)),
             Decision::Nonlinearizable(evidence) => {
                 let explanation = explain(history, &part, &evidence);
-                let ops: Vec<EvidenceOp> =
-                    evidence.calls.iter().filter_map(|call| evidence_op(history, &part, call)).collect();
+                let shown = |call: &Call| evidence_op(history, call.id, in_words(history, &part, call));
+                let ops: Vec<EvidenceOp> = evidence.calls.iter().filter_map(shown).collect();
                 let indexes = ops.iter().filter_map(|op| op.complete_index.or(Some(op.invoke_index)));
                 findings.push("nonlinearizable", indexes.collect(), || {
                     if history.is_keyed() {
@@ -159,6 +167,11 @@ pub fn check(history: &History, budget: &Budget) -> Check {
             }
         }
     }
+    verdict(history, result, findings, observed)
+}
+
+/// The verdict over all keys. `observed`: some operation ended ok.
+fn verdict(history: &History, result: LinearizabilityResult, findings: Findings, observed: bool) -> Check {
     let reason = if let Some((key, reason)) = result.unknown_keys.first() {
         Some(format!(
             "{} not decided, such as key {}: {reason}",
@@ -244,16 +257,12 @@ fn out_of_nowhere(part: &Part) -> Option<u32> {
     part.calls.iter().position(nowhere).map(|at| at as u32)
 }
 
-fn evidence_op(history: &History, part: &Part, call: &Call) -> Option<EvidenceOp> {
-    let op = history.op(call.id as usize)?;
-    let name = |value| part.value(value).map_or("nil".into(), |value| history.spell(value));
+/// An operation of the history as evidence, with what it does in words.
+fn evidence_op(history: &History, id: u32, op_in_words: String) -> Option<EvidenceOp> {
+    let op = history.op(id as usize)?;
     Some(EvidenceOp {
         process: op.process,
-        op: match call.op {
-            RegisterOp::Read(value) => format!("read {}", name(value)),
-            RegisterOp::Write(value) => format!("write {}", name(value)),
-            RegisterOp::Cas(old, new) => format!("cas {} -> {}", name(old), name(new)),
-        },
+        op: op_in_words,
         outcome: op.outcome.name().into(),
         node: op.node.map(Into::into),
         invoke_ns: op.invoke_ns,
@@ -261,6 +270,16 @@ fn evidence_op(history: &History, part: &Part, call: &Call) -> Option<EvidenceOp
         invoke_index: op.invoke_index,
         complete_index: op.complete_index,
     })
+}
+
+/// What a call does.
+fn in_words(history: &History, part: &Part, call: &Call) -> String {
+    let name = |value| part.value(value).map_or("nil".into(), |value| history.spell(value));
+    match call.op {
+        RegisterOp::Read(value) => format!("read {}", name(value)),
+        RegisterOp::Write(value) => format!("write {}", name(value)),
+        RegisterOp::Cas(old, new) => format!("cas {} -> {}", name(old), name(new)),
+    }
 }
 
 /// The contradiction in words.

@@ -29,6 +29,7 @@
 use rustc_hash::FxHashMap;
 
 use super::{
+    memo::{Class, Memo, UsedSet, intern, use_one},
     model::{Model, RegisterOp, ValueId},
     partition::{Call, NEVER},
 };
@@ -79,9 +80,6 @@ where
         }
     }
 }
-
-/// Operations that do the same.
-type Class = u32;
 
 struct Prepared {
     /// Calls and returns in order: position in `calls` * 2, + 1 for a return.
@@ -212,66 +210,6 @@ struct Configuration<const W: usize> {
     unobserved: bool,
 }
 
-/// Configurations met before, which lead nowhere or are being tried.
-///
-/// Of two that differ only in the indeterminate operations used, the one that used fewer can do whatever the other can.
-/// So one that used at least what another did is as good as met, and only the thriftiest are kept. (Else every subset
-/// of the indeterminate writes before a read that needs one of them is gone through.)
-#[derive(Default)]
-struct Memo<const W: usize> {
-    /// By configuration without what it used (`used` is 0): the sets of used operations, none of which includes another.
-    met: FxHashMap<Configuration<W>, Vec<Used>>,
-    len: usize,
-}
-
-/// A set of used operations, as far as it is compared at a glance.
-#[derive(Clone, Copy)]
-struct Used {
-    /// A bit for each use of each class, several of which may share one: a set that includes another has all its bits.
-    sketch: u128,
-    /// Index into the sets.
-    set: u32,
-}
-
-impl Used {
-    fn of(set: u32, used: &[(Class, u32)]) -> Self {
-        let uses = used
-            .iter()
-            .flat_map(|(class, times)| (0..*times).map(move |time| class.wrapping_mul(37).wrapping_add(time * 5)));
-        Self { sketch: uses.fold(0, |sketch, bit| sketch | 1 << (bit % 128)), set }
-    }
-
-    /// Whether it used at least what `fewer` did.
-    fn includes(self, fewer: Self, sets: &[UsedSet]) -> bool {
-        if fewer.sketch & !self.sketch != 0 {
-            return false;
-        }
-        let mut rest = sets[self.set as usize].iter();
-        sets[fewer.set as usize].iter().all(|(class, times)| {
-            rest.find(|(known, _)| known >= class).is_some_and(|(known, count)| known == class && count >= times)
-        })
-    }
-}
-
-impl<const W: usize> Memo<W> {
-    /// False if it is as good as met.
-    fn insert(&mut self, configuration: Configuration<W>, sets: &[UsedSet]) -> bool {
-        let used = Used::of(configuration.used, &sets[configuration.used as usize]);
-        let met = self.met.entry(Configuration { used: 0, ..configuration }).or_default();
-        if met.iter().any(|known| used.includes(*known, sets)) {
-            return false;
-        }
-        self.len -= met.len();
-        met.retain(|known| !known.includes(used, sets));
-        met.push(used);
-        self.len += met.len();
-        true
-    }
-}
-
-/// How many of each class were used, by class.
-type UsedSet = Box<[(Class, u32)]>;
-
 struct Search<'c, M, const W: usize> {
     model: &'c M,
     calls: &'c [Call],
@@ -288,7 +226,7 @@ struct Search<'c, M, const W: usize> {
     /// Of the calls that are not linearized yet, whether invoked or not.
     uses: Vec<Uses>,
     frames: Vec<Frame<W>>,
-    memo: Memo<W>,
+    memo: Memo<Configuration<W>>,
     /// Each a sorted list of (class, how many of it were used).
     used_sets: Vec<UsedSet>,
     used_ids: FxHashMap<UsedSet, u32>,
@@ -322,8 +260,7 @@ where
 
     fn run(mut self) -> (Answer, u64) {
         // A hash table is at worst less than half full, and has its old half beside it while it grows.
-        let entries_max = self.allowance.memo_bytes
-            / (3 * (size_of::<Configuration<W>>() + size_of::<Vec<Used>>() + size_of::<Used>()));
+        let entries_max = self.allowance.memo_bytes / (3 * Memo::<Configuration<W>>::ENTRY_BYTES);
         let mut deepest = 0;
         let mut stuck_at = 0;
         loop {
@@ -332,11 +269,11 @@ where
             if self.now.position >= deepest {
                 (deepest, stuck_at) = (self.now.position, blocked);
             }
-            if self.memo.insert(self.now, &self.used_sets) {
+            if self.memo.insert(Configuration { used: 0, ..self.now }, self.now.used, &self.used_sets) {
                 let order_len = self.order.len() as u32;
                 self.frames.push(Frame { configuration: self.now, order_len, next: 0 });
             }
-            if self.memo.len + self.used_sets.len() > entries_max {
+            if self.memo.len() + self.used_sets.len() > entries_max {
                 let memory_mb = self.allowance.memo_bytes / 1_000_000;
                 let reason =
                     format!("more than {entries_max} configurations, which would take more than {memory_mb} MB");
@@ -492,24 +429,12 @@ where
     /// The used set with one more of `class`. Classes whose value can be observed no more are left out: whether they
     /// were used makes no difference from here on.
     fn use_one(&mut self, class: Class) -> u32 {
-        let mut used = self.used_sets[self.now.used as usize].to_vec();
-        match used.binary_search_by_key(&class, |(known, _)| *known) {
-            Ok(at) => used[at].1 += 1,
-            Err(at) => used.insert(at, (class, 1)),
-        }
-        used.retain(|(known, _)| {
-            let value = self.prepared.class_op[*known as usize].produces();
+        let used = use_one(&self.used_sets[self.now.used as usize], class, |class| {
+            let value = self.prepared.class_op[class as usize].produces();
             let last = value.and_then(|value| self.prepared.last_observed.get(&value));
             last.is_some_and(|last| *last >= self.now.position)
         });
-        let used: UsedSet = used.into();
-        if let Some(id) = self.used_ids.get(&used) {
-            return *id;
-        }
-        let id = self.used_sets.len() as u32;
-        self.used_sets.push(used.clone());
-        self.used_ids.insert(used, id);
-        id
+        intern(used, &mut self.used_sets, &mut self.used_ids)
     }
 
     /// The candidate number `next` of the configuration we are in.

@@ -362,10 +362,10 @@ fn text(word: impl Into<String>) -> Value {
 }
 
 /// A string as a word. One that looks like what is no string (a keyword, a character, a ratio) keeps its quotes: `":a"`
-/// and `:a` are two values.
+/// and `:a` are two values. [`crate::history::plain`] takes them off again.
 fn string_word(string: &str) -> String {
     let ambiguous = string.starts_with([':', '"', '\\']) || string.starts_with(|letter: char| letter.is_ascii_digit());
-    if ambiguous { format!("{string:?}") } else { string.to_owned() }
+    if ambiguous { serde_json::Value::from(string).to_string() } else { string.to_owned() }
 }
 
 /// An integer that fits into 64 bits.

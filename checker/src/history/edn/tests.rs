@@ -24,7 +24,7 @@ fn json_of(form: &Edn<'_>) -> serde_json::Value {
         Edn::Symbol(word) => Json::from(&**word),
         Edn::Str(text) => {
             let quoted = text.starts_with([':', '"', '\\']) || text.starts_with(|letter: char| letter.is_ascii_digit());
-            Json::from(if quoted { format!("{text:?}") } else { text.to_string() })
+            Json::from(if quoted { Json::from(&**text).to_string() } else { text.to_string() })
         }
         Edn::Int(int) => Json::from(*int),
         Edn::Tagged(_, form) => json_of(form),

@@ -1,0 +1,140 @@
+//! Linearizability of any model, with evidence.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Budget, EvidenceOp, LinearizabilityResult, NonlinearizableKey, evidence_op,
+    general::{Call, is_linearization, search},
+    models::{Model, ModelOp},
+    partition::NEVER,
+    search::{Allowance, Answer},
+    verdict,
+};
+use crate::{
+    Check,
+    history::{History, Outcome, Value},
+    say::{self, Findings},
+};
+
+/// Steps for each attempt to show less.
+const SHRINK_STEPS_MAX: u64 = 200_000;
+/// Evidence that is larger is not made smaller: each read takes an attempt.
+const SHRINK_CALLS_MAX: usize = 400;
+/// Operations shown of evidence, the latest.
+const SHOWN_MAX: usize = 1000;
+
+/// Checks a history against a model.
+pub fn check_model<M: Model>(history: &History, name: &str, model: &M, budget: &Budget) -> Check {
+    let mut result = LinearizabilityResult { model: name.into(), ..LinearizabilityResult::default() };
+    let mut findings = Findings::default();
+    let mut observed = false;
+    let mut by_key: BTreeMap<Option<String>, Vec<Call<'_>>> = BTreeMap::new();
+    for op in history.ops().filter(|op| op.outcome != Outcome::Fail) {
+        let is_ok = op.outcome == Outcome::Ok;
+        observed |= is_ok;
+        let model_op = ModelOp { f: op.f.name(), value: op.value, is_ok };
+        // What an indeterminate read would have answered tells nothing.
+        if !is_ok && model.is_read(&model_op) {
+            continue;
+        }
+        let ret = op.complete_index.filter(|_| is_ok).map_or(NEVER, |index| index as u32);
+        let call = Call { op: model_op, invoke: op.invoke_index as u32, ret, id: op.id as u32 };
+        by_key.entry(model.key(&model_op)).or_default().push(call);
+    }
+    for (number, (key, calls)) in (0..).zip(&by_key) {
+        result.keys += 1;
+        result.ops += calls.len() as u64;
+        let allowance = Allowance {
+            steps: budget.steps_per_key.min(budget.steps_total.saturating_sub(result.steps)),
+            memo_bytes: budget.memo_bytes,
+        };
+        let (answer, steps) = search(model, calls, allowance);
+        result.steps += steps;
+        match answer {
+            Answer::Linearizable(order) => {
+                if !is_linearization(model, calls, &order) {
+                    debug_assert!(false, "key {key:?}: the order found is none");
+                    let reason = "the order that was found did not pass its re-check: a defect of the checker";
+                    result.unknown_keys.push((number, reason.into()));
+                }
+            }
+            Answer::OutOfBudget { reason, .. } => result.unknown_keys.push((number, reason)),
+            Answer::NotLinearizable { stuck_at } => {
+                let stuck = &calls[stuck_at as usize];
+                let evidence = shrink(model, calls, stuck);
+                let explanation = explain(history, stuck, evidence.len());
+                let shown = &evidence[evidence.len().saturating_sub(SHOWN_MAX)..];
+                let ops: Vec<EvidenceOp> =
+                    shown.iter().filter_map(|call| evidence_op(history, call.id, in_words(&call.op))).collect();
+                let indexes = ops.iter().filter_map(|op| op.complete_index.or(Some(op.invoke_index))).collect();
+                findings.push("nonlinearizable", indexes, || match key {
+                    Some(key) => format!("Key {key}: {explanation}."),
+                    None => format!("{}.", say::capital(&explanation)),
+                });
+                result.invalid_keys.push(NonlinearizableKey { key: number, key_name: key.clone(), ops, explanation });
+            }
+        }
+    }
+    verdict(history, result, findings, observed)
+}
+
+/// The calls up to the return of the one at which every attempt got stuck, without the reads that the contradiction does
+/// not need. (Linearizability is closed under prefixes, in which what had not returned may have happened or not; and a
+/// read can be taken out of any order. Of other operations nothing so general holds.)
+fn shrink<'h, M: Model>(model: &M, calls: &[Call<'h>], stuck: &Call<'h>) -> Vec<Call<'h>> {
+    let mut kept: Vec<Call<'h>> = Vec::new();
+    for call in calls.iter().filter(|call| call.invoke < stuck.ret) {
+        if call.ret <= stuck.ret {
+            kept.push(*call);
+        } else if !model.is_read(&call.op) {
+            kept.push(Call { ret: NEVER, op: ModelOp { is_ok: false, ..call.op }, ..*call });
+        }
+    }
+    let allowance = Allowance { steps: SHRINK_STEPS_MAX, memo_bytes: 50_000_000 };
+    if kept.len() > SHRINK_CALLS_MAX {
+        return kept;
+    }
+    for at in (0..kept.len()).rev() {
+        if kept[at].id == stuck.id || !model.is_read(&kept[at].op) {
+            continue;
+        }
+        let mut fewer = kept.clone();
+        fewer.remove(at);
+        if matches!(search(model, &fewer, allowance).0, Answer::NotLinearizable { .. }) {
+            kept = fewer;
+        }
+    }
+    kept
+}
+
+/// What an operation does, in words.
+fn in_words(op: &ModelOp<'_>) -> String {
+    match op.value {
+        Value::Nil => op.f.to_owned(),
+        value => format!("{} {}", op.f, value_in_words(&value.to_json())),
+    }
+}
+
+/// A value much as EDN writes it.
+fn value_in_words(json: &serde_json::Value) -> String {
+    match json {
+        serde_json::Value::Null => "nil".into(),
+        serde_json::Value::String(word) => word.clone(),
+        serde_json::Value::Array(items) => {
+            format!("[{}]", items.iter().map(value_in_words).collect::<Vec<_>>().join(" "))
+        }
+        other => other.to_string(),
+    }
+}
+
+fn explain(history: &History, stuck: &Call<'_>, ops: usize) -> String {
+    let Some(op) = history.op(stuck.id as usize) else { return String::new() };
+    format!(
+        "process {}'s {}{} ended ok at {}, but no order of the {} up to then agrees with that, with real time and with the model",
+        op.process,
+        in_words(&stuck.op),
+        say::on(op.node),
+        say::seconds(op.complete_ns.unwrap_or(op.invoke_ns)),
+        say::count(ops as u64, "operation"),
+    )
+}
