@@ -215,7 +215,10 @@ async fn many_connections(cluster: &Cluster) {
 }
 
 async fn sentinel_failover(start: &Start<'_>) {
-    let settings = [("down-after", "1s"), ("sentinel-fast", "yes"), ("appendfsync", "everysec")];
+    // The two Sentinels that are left may stand for election at once and split the vote; they try again after twice the
+    // fail-over timeout, which must be well within the time that is waited here.
+    let settings =
+        [("down-after", "1s"), ("sentinel-fast", "yes"), ("appendfsync", "everysec"), ("failover-timeout", "3s")];
     let cluster = start.cluster("redis/sentinel", &settings).await.unwrap();
     let first = cluster.claim("n1").await;
     assert_eq!(first.role, ClaimedRole::Primary);
