@@ -198,7 +198,9 @@ async fn template(plan: &Plan, run_id: &str, helper: &Path, node: &NodeInfo) -> 
     let initdb = plan.installation.program("initdb");
     let modified = fs::metadata(&initdb).doing(|| format!("look at {}", initdb.display()))?.mtime();
     let version: String = plan.installation.server.version.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-    let cached = cache_directory()?.join(format!("{version}-{modified}"));
+    let cache = cache_directory()?;
+    remove_abandoned(&cache, ABANDONED_AFTER);
+    let cached = cache.join(format!("{version}-{modified}"));
     if cached.join("PG_VERSION").exists() {
         return Ok(cached);
     }
@@ -207,9 +209,8 @@ async fn template(plan: &Plan, run_id: &str, helper: &Path, node: &NodeInfo) -> 
     let mut args: Vec<String> = args.map(ToOwned::to_owned).to_vec();
     args.push(fresh.display().to_string());
     run_tool(helper, node, initdb, args, INITDB_WITHIN).await?;
-    // Under another name first: a run that starts meanwhile must not see half of it, and one that ends meanwhile must
-    // not leave half of it.
-    let partial = cached.with_extension(format!("partial-{run_id}"));
+    // Under another name first: a run that starts meanwhile must not see half of it.
+    let partial = cached.with_extension(format!("{PARTIAL}{run_id}"));
     copy_tree(&fresh, &partial, false)?;
     if fs::rename(&partial, &cached).is_err() {
         // Another run was faster.
@@ -217,6 +218,24 @@ async fn template(plan: &Plan, run_id: &str, helper: &Path, node: &NodeInfo) -> 
     }
     fs::remove_dir_all(&fresh).doing(|| format!("remove {}", fresh.display()))?;
     Ok(cached)
+}
+
+/// What a template is called while it is copied.
+const PARTIAL: &str = "partial-";
+
+/// Copying takes seconds; what is not done by then belongs to a run that was killed.
+const ABANDONED_AFTER: Duration = Duration::from_secs(600);
+
+/// Removes half-copied templates, which a run leaves that is killed meanwhile. That it cannot is no reason to stop.
+fn remove_abandoned(cache: &Path, after: Duration) {
+    for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let is_partial = path.extension().is_some_and(|name| name.to_string_lossy().starts_with(PARTIAL));
+        let modified = entry.metadata().and_then(|metadata| metadata.modified());
+        if is_partial && modified.is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age >= after)) {
+            let _ = fs::remove_dir_all(path);
+        }
+    }
 }
 
 /// `$XDG_CACHE_HOME/schism` or `~/.cache/schism`. Without a home that can be written to (services, `nobody`): in the
@@ -239,6 +258,18 @@ fn cache_directory() -> Result<PathBuf, ClusterError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_half_copied_templates_are_removed_and_only_old_ones() {
+        let cache = tempfile::tempdir().unwrap();
+        let folders =
+            ["15-9-1700000000", "15-9-1700000000.partial-20260101T000000Z-77"].map(|name| cache.path().join(name));
+        folders.iter().for_each(|folder| fs::create_dir_all(folder.join("base")).unwrap());
+        remove_abandoned(cache.path(), Duration::from_secs(600));
+        assert!(folders.iter().all(|folder| folder.exists()));
+        remove_abandoned(cache.path(), Duration::ZERO);
+        assert_eq!(folders.map(|folder| folder.exists()), [true, false]);
+    }
 
     #[test]
     fn settings_that_would_break_the_sandbox_or_the_file_are_refused() {
