@@ -355,7 +355,9 @@ fn refutes_nothing_that_an_execution_explains() {
     let strategy = recipe();
     let mut tally: BTreeMap<&str, [u32; 3]> = BTreeMap::new();
     let mut kinds: BTreeMap<String, u32> = BTreeMap::new();
-    for _ in 0..5_000 {
+    // `scripts/agree` tries more.
+    let cases = std::env::var("SCHISM_AGREE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(250_000) / 50;
+    for _ in 0..cases {
         let txns = cook(&strategy.new_tree(&mut runner).unwrap().current());
         let text = spell(&txns);
         for (model, explained) in twins(&txns) {
@@ -376,9 +378,9 @@ fn refutes_nothing_that_an_execution_explains() {
     // does not, and that are refuted; and every anomaly must have been met.
     for (model, [unexplained, explained, refuted]) in &tally {
         eprintln!("{model}: {explained} explained, {unexplained} not, of which {refuted} refuted");
-        assert!(*explained > 500 && *unexplained > 100 && *refuted > 100, "{model}");
+        assert!(*explained > cases / 10 && *unexplained > cases / 50 && *refuted > cases / 50, "{model}");
     }
     eprintln!("{kinds:?}");
     assert_eq!(kinds.len(), 8, "{kinds:?}");
-    assert!(kinds.values().all(|count| *count > 10), "{kinds:?}");
+    assert!(kinds.values().all(|count| *count > cases / 500), "{kinds:?}");
 }

@@ -97,7 +97,9 @@ fn try_model<M: Model>(name: &str, model: &M, ops: &[Op], answers: &[Value]) {
         prop::option::of((any::<prop::sample::Index>(), prop::sample::select(ops.to_vec()))),
     );
     let (mut valid, mut invalid) = (0, 0);
-    for _ in 0..6_000 {
+    // `scripts/agree` tries more.
+    let cases = std::env::var("SCHISM_AGREE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(6_000);
+    for _ in 0..cases {
         let (drawn, choices, is_lawful, damage) = recipe.new_tree(&mut runner).unwrap().current();
         let mut ops: Vec<Op> = drawn.into_iter().map(|((f, value, _), is_ok)| (f, value, is_ok)).collect();
         let moments = moments(&ops, &choices);
@@ -124,7 +126,7 @@ fn try_model<M: Model>(name: &str, model: &M, ops: &[Op], answers: &[Value]) {
             Answer::OutOfBudget { reason, .. } => panic!("{name}: {reason}"),
         }
     }
-    assert!(valid > 1_000 && invalid > 1_000, "{name}: {valid} valid, {invalid} invalid");
+    assert!(valid > cases / 6 && invalid > cases / 6, "{name}: {valid} valid, {invalid} invalid");
 }
 
 fn json(text: &str) -> Value {
