@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, io::Write as _, path::Path, time::Duration};
 
 use serde_json::Value;
 
@@ -263,6 +263,50 @@ fn every_problem_of_a_malformed_history_has_its_line() {
     let twice = r#"{"index":1,"time_ns":2,"process":0,"type":"invoke","f":"add","value":2}"#;
     let content = format!("{header}\n{invoke}\n{twice}\nnonsense\n");
     refused_beside(&[("f", &content)], &["check", "f"], &["line 3", "line 4"]);
+}
+
+/// Another tool's history, as it is, packed, and from standard input.
+#[test]
+fn check_reads_what_other_tools_wrote() {
+    let edn = "{:type :invoke, :process 0, :f :write, :value 1}\n{:type :ok, :process 0, :f :write, :value 1}\n\
+               {:type :invoke, :process 1, :f :read, :value nil}\n{:type :ok, :process 1, :f :read, :value 2}\n";
+    let folder = scratch();
+    let write = |name: &str, content: &[u8]| {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        path
+    };
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(edn.as_bytes()).unwrap();
+    let good = edn.replace(":value 2", ":value 1");
+    let files = [
+        write("plain", edn.as_bytes()),
+        write("packed.gz", &gzip.finish().unwrap()),
+        write("packed.zst", &zstd::encode_all(good.as_bytes(), 1).unwrap()),
+    ];
+    let ended = run(schism().args(["check", "--model", "cas-register", "--quiet"]).args(&files)).expect(1);
+    let expected = [false, false, true];
+    let lines = files.iter().zip(expected).map(|(file, valid)| format!("{}\t{valid}\n", file.display()));
+    assert_eq!(ended.stdout, lines.collect::<String>());
+    let line = run(schism().args(["check", "--model", "cas-register", "--json"]).arg(&files[0])).expect(1).json();
+    assert_eq!((line["valid"].as_bool(), line["model"].as_str()), (Some(false), Some("cas-register")));
+    assert_eq!(line["evidence"][0]["ops"][0]["op"], "read 2");
+    let input = fs::File::open(&files[0]).unwrap();
+    let ended = run(schism().args(["check", "--model", "register", "-q", "-"]).stdin(input)).expect(1);
+    assert_eq!(ended.stdout, "-\tfalse\n");
+    // A pack that is cut off is no history that ended.
+    let packed = fs::read(&files[1]).unwrap();
+    let cut = write("cut.gz", &packed[..packed.len() - 9]);
+    let ended = run(schism().args(["check", "--model", "register"]).arg(cut)).expect(254);
+    assert!(ended.stderr.contains("cannot be read"), "{}", ended.stderr);
+    for (args, says) in [
+        (["--format", "xml"], "there is no format `xml`; choose one of: edn"),
+        (["--memory-limit", "5X"], "`X` is no unit"),
+        (["--time-limit", "fast"], "write a number with its unit"),
+    ] {
+        let ended = run(schism().arg("check").args(args).arg(&files[0])).expect(254);
+        assert!(ended.stderr.contains(says), "{}", ended.stderr);
+    }
 }
 
 #[test]

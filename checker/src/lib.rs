@@ -62,6 +62,16 @@ pub enum CheckError {
         /// The name.
         workload: String,
     },
+    /// The history is of something else than the model.
+    #[error("event {event_index}: {f}: {complaint}")]
+    DoesNotFit {
+        /// Index of the event.
+        event_index: u64,
+        /// What the operation does.
+        f: String,
+        /// What the model has against it.
+        complaint: String,
+    },
 }
 
 /// The workloads that have checkers.
@@ -86,7 +96,10 @@ pub fn check(history: &history::History, options: &Options) -> Result<Vec<Check>
         "register" | "cas-register" => linearizability::check(history, &options.linearizability),
         "list-append" => isolation::list_append::check(history),
         other => match linearizability::models::by_name(other) {
-            Some(model) => model.check(other, history, &options.linearizability),
+            Some(model) => {
+                model.fits(history)?;
+                model.check(other, history, &options.linearizability)
+            }
             None => return Err(CheckError::UnknownWorkload { workload: other.into() }),
         },
     };

@@ -50,6 +50,8 @@ INFO  jepsen.util - 1\t:ok\t:read\t4\n";
         (bare.to_owned(), "P"),
         (format!("[{bare}]"), "P"),
         (format!("  ({tagged})"), "P"),
+        // Joined files: what follows the first vector counts.
+        (format!("[]\n[{bare}]"), "P"),
         (keyed, "Key 9: p"),
         (tuples, "Key 9: p"),
         (json.to_owned(), "P"),
@@ -110,6 +112,14 @@ fn sets_and_lists() {
                  {:type :invoke :process 0 :f :txn :value [[:r :x]]} {:type :ok :process 0 :f :txn :value [[:r :x [1]]]}";
     assert_eq!(verdict("list-append", lists).0, Validity::Valid);
     assert_eq!(verdict("list-append", &lists.replace("[1]", "[1 1]")).0, Validity::Invalid);
+}
+
+/// One of our own files, held against another model than its own, is refused and not judged.
+#[test]
+fn a_history_of_something_else_is_refused() {
+    let history = schism_checker::history::notation::history("mutex", "0: w 1 5; 1: r 1 5").unwrap();
+    let refused = check(&history, &schism_checker::Options::default()).unwrap_err().to_string();
+    assert_eq!(refused, "event 0: write: the model has no f write; it has acquire and release");
 }
 
 #[test]

@@ -85,11 +85,6 @@ impl Foreign {
         Self { builder, model: models::by_name(model), shape, index: 0, time_ns: 0, backwards: None }
     }
 
-    /// Nothing was read yet.
-    pub(super) const fn is_empty(&self) -> bool {
-        self.index == 0
-    }
-
     /// Something is wrong with the next event, which is at this line.
     pub(super) fn note(&mut self, line: Option<u64>, message: String) {
         self.problem(Problem { line, column: None, event_index: Some(self.index), message });

@@ -42,6 +42,7 @@ pub fn check_model<M: Model>(history: &History, name: &str, model: &M, budget: &
         by_key.entry(model.key(&model_op)).or_default().push(call);
     }
     for (number, (key, calls)) in (0..).zip(&by_key) {
+        let named = |reason: String| key.as_ref().map_or(reason.clone(), |key| format!("({key}) {reason}"));
         result.keys += 1;
         result.ops += calls.len() as u64;
         let allowance = Allowance {
@@ -55,10 +56,10 @@ pub fn check_model<M: Model>(history: &History, name: &str, model: &M, budget: &
                 if !is_linearization(model, calls, &order) {
                     debug_assert!(false, "key {key:?}: the order found is none");
                     let reason = "the order that was found did not pass its re-check: a defect of the checker";
-                    result.unknown_keys.push((number, reason.into()));
+                    result.unknown_keys.push((number, named(reason.into())));
                 }
             }
-            Answer::OutOfBudget { reason, .. } => result.unknown_keys.push((number, reason)),
+            Answer::OutOfBudget { reason, .. } => result.unknown_keys.push((number, named(reason))),
             Answer::NotLinearizable { stuck_at } => {
                 let stuck = &calls[stuck_at as usize];
                 let evidence = shrink(model, calls, stuck);

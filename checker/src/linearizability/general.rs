@@ -22,7 +22,7 @@ use rustc_hash::FxHashMap;
 use super::{
     memo::{Class, Memo, UsedSet, intern, use_one},
     models::{Model, ModelOp},
-    partition::NEVER,
+    partition::{NEVER, events},
     search::{Allowance, Answer},
 };
 
@@ -84,6 +84,8 @@ struct Search<'c, M: Model> {
     indeterminate: BTreeMap<Class, Vec<u32>>,
     states: Vec<M::State>,
     state_ids: FxHashMap<M::State, StateId>,
+    /// What both take.
+    states_bytes: usize,
     steps: u64,
     now: Configuration,
     used: u32,
@@ -99,15 +101,7 @@ struct Search<'c, M: Model> {
 impl<'c, M: Model> Search<'c, M> {
     /// `None`: too many calls are in flight at once.
     fn new(model: &'c M, calls: &'c [Call<'c>], allowance: Allowance) -> Option<Self> {
-        let mut order: Vec<(u32, u32)> = Vec::with_capacity(2 * calls.len());
-        for (at, call) in (0_u32..).zip(calls) {
-            order.push((call.invoke, at * 2));
-            if call.ret != NEVER {
-                order.push((call.ret, at * 2 + 1));
-            }
-        }
-        order.sort_unstable();
-        let events: Vec<u32> = order.into_iter().map(|(_, event)| event).collect();
+        let events = events(calls.iter().map(|call| (call.invoke, call.ret)));
         let mut classes: FxHashMap<(&str, String, bool), Class> = FxHashMap::default();
         let mut class = Vec::with_capacity(calls.len());
         let mut indeterminate: BTreeMap<Class, Vec<u32>> = BTreeMap::new();
@@ -147,6 +141,7 @@ impl<'c, M: Model> Search<'c, M> {
             indeterminate,
             state_ids: FxHashMap::from_iter([(initial.clone(), 0)]),
             states: vec![initial],
+            states_bytes: 0,
             steps: 0,
             now: Configuration { position: 0, state: 0, linearized: Bits::default() },
             used: 0,
@@ -160,9 +155,6 @@ impl<'c, M: Model> Search<'c, M> {
     }
 
     fn run(mut self) -> (Answer, u64) {
-        // A guess, since a state's own size is the model's: what it keeps elsewhere is not counted.
-        let entry_bytes = 3 * Memo::<Configuration>::ENTRY_BYTES + 2 * size_of::<M::State>();
-        let entries_max = self.allowance.memo_bytes / entry_bytes;
         let mut frames: Vec<Frame> = Vec::new();
         let (mut deepest, mut stuck_at) = (0, 0);
         loop {
@@ -176,8 +168,10 @@ impl<'c, M: Model> Search<'c, M> {
                 let (configuration, used, order_len) = (self.now, self.used, self.order.len());
                 frames.push(Frame { configuration, used, order_len, candidates });
             }
-            let reason = if self.memo.len() + self.states.len() > entries_max {
-                Some(format!("more than {entries_max} configurations"))
+            // A hash table is at worst less than half full, and has its old half beside it while it grows.
+            let memo_bytes = 3 * Memo::<Configuration>::ENTRY_BYTES * (self.memo.len() + self.used_sets.len());
+            let reason = if memo_bytes + self.states_bytes > self.allowance.memo_bytes {
+                Some(format!("configurations of more than {} MB", self.allowance.memo_bytes / 1_000_000))
             } else if self.steps > self.allowance.steps {
                 Some(format!("more than {} steps", self.allowance.steps))
             } else {
@@ -270,6 +264,7 @@ impl<'c, M: Model> Search<'c, M> {
                 let id = self.states.len() as StateId;
                 *self.state_ids.entry(state).or_insert_with_key(|state| {
                     self.states.push(state.clone());
+                    self.states_bytes += 4 * size_of::<M::State>() + 2 * self.model.heap_bytes(state);
                     id
                 })
             })

@@ -170,3 +170,16 @@ fn every_model_agrees_with_every_order() {
     .into();
     try_model("multi-register", &MultiRegister, &txns, &[]);
 }
+
+/// Long texts are counted: a search that keeps many of them ends in time.
+#[test]
+fn the_memory_of_states_is_bounded() {
+    let text = "x".repeat(10_000);
+    let ops: Vec<Op> =
+        (0..100).map(|_| ("append", Value::list(vec![Value::Int(0), json(&format!("\"{text}\""))]), true)).collect();
+    let moments: Vec<(u32, u32)> = (0..100).map(|at| (2 * at, 2 * at + 1)).collect();
+    let calls = calls(&ops, &moments);
+    let little = Allowance { steps: 10_000_000, memo_bytes: 20_000_000 };
+    assert!(matches!(search(&Kv, &calls, little).0, Answer::OutOfBudget { .. }));
+    assert!(matches!(search(&Kv, &calls, AMPLE).0, Answer::Linearizable(_)));
+}

@@ -73,7 +73,7 @@ impl Budget {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct LinearizabilityResult {
-    /// The sequential model: `cas-register`.
+    /// The sequential model: `cas-register`, `mutex`, ….
     pub model: String,
     /// Keys checked.
     pub keys: u64,
@@ -96,8 +96,9 @@ pub struct NonlinearizableKey {
     /// The key of another tool's history that is no integer: its text, of which `key` is the number here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_name: Option<String>,
-    /// A subset of the key's operations that alone cannot be linearized, by invocation time, from which none can be
-    /// removed without becoming linearizable (as far as the budget for shrinking allowed).
+    /// A subset of the key's operations that alone cannot be linearized, by invocation time: of registers, none can be
+    /// removed without becoming linearizable (as far as the budget for shrinking allowed); of other models, what had
+    /// been invoked by the return at which every order ends, without needless reads, the last thousand of it.
     pub ops: Vec<EvidenceOp>,
     /// The contradiction in words.
     pub explanation: String,

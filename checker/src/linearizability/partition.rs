@@ -119,6 +119,19 @@ fn counted_final_reads(history: &History) -> Vec<usize> {
     ids
 }
 
+/// Calls and returns in order, of calls given by both moments: position * 2, + 1 for a return.
+pub(crate) fn events(calls: impl Iterator<Item = (u32, u32)>) -> Vec<u32> {
+    let mut order: Vec<(u32, u32)> = Vec::with_capacity(2 * calls.size_hint().0);
+    for (at, (invoke, ret)) in (0_u32..).zip(calls) {
+        order.push((invoke, at * 2));
+        if ret != NEVER {
+            order.push((ret, at * 2 + 1));
+        }
+    }
+    order.sort_unstable();
+    order.into_iter().map(|(_, event)| event).collect()
+}
+
 /// Leaves out indeterminate writes and cas whose new value nobody observes (no ok read returns it, no ok or
 /// indeterminate cas expects it).
 ///

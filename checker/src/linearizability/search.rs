@@ -31,7 +31,7 @@ use rustc_hash::FxHashMap;
 use super::{
     memo::{Class, Memo, UsedSet, intern, use_one},
     model::{Model, RegisterOp, ValueId},
-    partition::{Call, NEVER},
+    partition::{Call, NEVER, events},
 };
 
 /// What a search may cost: counted in work, so that the answer does not depend on the machine's speed.
@@ -108,15 +108,7 @@ struct Uses {
 
 impl Prepared {
     fn of(calls: &[Call]) -> Self {
-        let mut order: Vec<(u32, u32)> = Vec::with_capacity(2 * calls.len());
-        for (at, call) in (0_u32..).zip(calls) {
-            order.push((call.invoke, at * 2));
-            if call.ret != NEVER {
-                order.push((call.ret, at * 2 + 1));
-            }
-        }
-        order.sort_unstable();
-        let events: Vec<u32> = order.into_iter().map(|(_, event)| event).collect();
+        let events = events(calls.iter().map(|call| (call.invoke, call.ret)));
 
         let mut classes: FxHashMap<RegisterOp, Class> = FxHashMap::default();
         let mut prepared = Self {

@@ -1,4 +1,4 @@
-//! Jepsen's histories: one operation map after the other, bare or in one vector around all, plain
+//! Jepsen's histories: one operation map after the other, bare or in a vector around all (or several, joined), plain
 //! (`{:type :invoke, …}`) or tagged (`#jepsen.history.Op{…}`).
 //!
 //! A map is read straight into an event; what a checker does not need is passed over. The text is read in pieces: of a
@@ -20,12 +20,14 @@ const FORM_BYTES_MAX: usize = 1 << 30;
 
 /// Reads a history into what its model makes of it.
 pub(in crate::history) fn read(mut reader: impl Read, foreign: Foreign) -> Result<Loaded, Problems> {
-    let mut file = File { foreign, words: Words::default(), around: None, over: false, line: 1, warnings: Vec::new() };
+    let mut file = File { foreign, words: Words::default(), around: None, line: 1, warnings: Vec::new() };
     let mut text: Vec<u8> = Vec::with_capacity(2 * PIECE_BYTES);
     let mut is_last = false;
-    while !is_last && !file.over {
+    while !is_last {
         let before = text.len();
-        match reader.by_ref().take(PIECE_BYTES as u64).read_to_end(&mut text) {
+        // As much again as is left: a form that fills many pieces is not begun anew for each of them.
+        let piece = PIECE_BYTES.max(before) as u64;
+        match reader.by_ref().take(piece).read_to_end(&mut text) {
             Ok(0) => {
                 is_last = true;
                 // A token ends where the file does.
@@ -52,8 +54,6 @@ struct File {
     words: Words,
     /// What closes the vector around all.
     around: Option<u8>,
-    /// It has been closed.
-    over: bool,
     /// The line at which the text that is left begins.
     line: u64,
     warnings: Vec<String>,
@@ -63,7 +63,7 @@ impl File {
     /// Reads the forms that are whole; gives how much of the text they are.
     fn forms(&mut self, text: &[u8], is_last: bool) -> usize {
         let mut used = 0;
-        while !self.over {
+        loop {
             let mut cursor = Cursor::new(text);
             cursor.at = used;
             match self.form(&mut cursor) {
@@ -93,7 +93,7 @@ impl File {
     fn form(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
         let before = cursor.at;
         match cursor.peek()? {
-            b'[' | b'(' if self.around.is_none() && self.foreign.is_empty() => {
+            b'[' | b'(' if self.around.is_none() => {
                 self.around = Some(cursor.open()?);
                 return Ok(());
             }
@@ -103,7 +103,7 @@ impl File {
         if let Some(close) = self.around
             && cursor.close(close)?
         {
-            (self.around, self.over) = (None, true);
+            self.around = None;
             return Ok(());
         }
         if cursor.peek()? != b'{' {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Model, ModelOp, text, unknown};
+use super::{Model, ModelOp, bytes_of, text, unknown};
 use crate::history::Value;
 
 /// `enqueue v`; `dequeue` answers the oldest value, or nil of an empty queue.
@@ -25,6 +25,10 @@ impl Model for FifoQueue {
         if !op.is_ok || given == answer {
             next.push(after);
         }
+    }
+
+    fn heap_bytes(&self, values: &VecDeque<String>) -> usize {
+        bytes_of(values)
     }
 
     fn complaint(&self, op: &ModelOp<'_>) -> Option<String> {

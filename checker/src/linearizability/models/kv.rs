@@ -41,6 +41,10 @@ impl Model for Kv {
         parts(op.value).map(|(key, _)| key)
     }
 
+    fn heap_bytes(&self, text: &String) -> usize {
+        text.capacity()
+    }
+
     fn complaint(&self, op: &ModelOp<'_>) -> Option<String> {
         match op.f {
             "put" | "append" | "get" if parts(op.value).is_some() => None,

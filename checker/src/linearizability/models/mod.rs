@@ -21,8 +21,8 @@ pub use unordered_queue::UnorderedQueue;
 
 use super::{Budget, any_model::check_model};
 use crate::{
-    Check,
-    history::{History, Value},
+    Check, CheckError,
+    history::{History, Outcome, Value},
 };
 
 /// An operation as a model sees it.
@@ -55,6 +55,11 @@ pub trait Model {
         None
     }
 
+    /// What a state keeps on the heap, in bytes: it bounds the search's memory.
+    fn heap_bytes(&self, _state: &Self::State) -> usize {
+        0
+    }
+
     /// What is wrong with the operation; it is none of the model's.
     fn complaint(&self, _op: &ModelOp<'_>) -> Option<String> {
         None
@@ -68,6 +73,17 @@ pub const NAMES: &[&str] = &["mutex", "multi-register", "kv", "fifo-queue", "uno
 pub(crate) trait AnyModel {
     fn check(&self, name: &str, history: &History, budget: &Budget) -> Check;
     fn complaint(&self, op: &ModelOp<'_>) -> Option<String>;
+
+    /// That the history has only operations of the model. (A foreign one was asked when it was read, with lines.)
+    fn fits(&self, history: &History) -> Result<(), CheckError> {
+        for op in history.ops().filter(|op| op.outcome != Outcome::Fail) {
+            let model_op = ModelOp { f: op.f.name(), value: op.value, is_ok: op.outcome == Outcome::Ok };
+            if let Some(complaint) = self.complaint(&model_op) {
+                return Err(CheckError::DoesNotFit { event_index: op.invoke_index, f: op.f.name().into(), complaint });
+            }
+        }
+        Ok(())
+    }
 }
 
 impl<M: Model> AnyModel for M {
@@ -91,6 +107,11 @@ pub(crate) fn by_name(name: &str) -> Option<&'static dyn AnyModel> {
         "stack" => &Stack,
         _ => return None,
     })
+}
+
+/// What texts keep on the heap.
+fn bytes_of<'t>(texts: impl IntoIterator<Item = &'t String>) -> usize {
+    texts.into_iter().map(|text| size_of::<String>() + text.capacity()).sum()
 }
 
 /// A value that can be compared and kept.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Model, ModelOp, text, unknown};
+use super::{Model, ModelOp, bytes_of, text, unknown};
 use crate::history::Value;
 
 /// `txn` of `[:read register value]` and `[:write register value]` (also `:r` and `:w`), done at once and in order. What a
@@ -39,6 +39,10 @@ impl Model for MultiRegister {
             }
         }
         next.push(after);
+    }
+
+    fn heap_bytes(&self, state: &Self::State) -> usize {
+        bytes_of(state.keys()) + bytes_of(state.values().flatten())
     }
 
     fn complaint(&self, op: &ModelOp<'_>) -> Option<String> {

@@ -1,6 +1,6 @@
 //! A stack: gives back first what was put on last.
 
-use super::{Model, ModelOp, text, unknown};
+use super::{Model, ModelOp, bytes_of, text, unknown};
 use crate::history::Value;
 
 /// `push v`; `pop` answers the latest value, or nil of an empty stack.
@@ -23,6 +23,10 @@ impl Model for Stack {
         if !op.is_ok || given == answer {
             next.push(after);
         }
+    }
+
+    fn heap_bytes(&self, values: &Vec<String>) -> usize {
+        bytes_of(values)
     }
 
     fn complaint(&self, op: &ModelOp<'_>) -> Option<String> {

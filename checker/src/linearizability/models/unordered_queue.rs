@@ -1,6 +1,6 @@
 //! A bag: gives back what was put in, in any order.
 
-use super::{Model, ModelOp, text, unknown};
+use super::{Model, ModelOp, bytes_of, text, unknown};
 use crate::history::Value;
 
 /// `enqueue v`; `dequeue` answers some value that is there, or nil of an empty queue.
@@ -30,6 +30,10 @@ impl Model for UnorderedQueue {
             // Any of them may be gone.
             (_, false, _) => next.extend((0..queue.len()).map(without)),
         }
+    }
+
+    fn heap_bytes(&self, values: &Vec<String>) -> usize {
+        bytes_of(values)
     }
 
     fn complaint(&self, op: &ModelOp<'_>) -> Option<String> {
