@@ -335,6 +335,8 @@ pub(super) fn nonlinearizable() -> RunResult {
         model: "cas-register".to_owned(),
         keys: 40,
         ops: 61_223,
+        keys_decided: 39,
+        ops_decided: 59_871,
         invalid_keys: vec![key],
         unknown_keys: vec![(17, "5000000 search steps".to_owned())],
         steps: 7_312_004,

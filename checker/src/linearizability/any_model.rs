@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Budget, EvidenceOp, LinearizabilityResult, NonlinearizableKey, evidence_op,
+    Budget, NonlinearizableKey, evidence_op,
     general::{Call, is_linearization, search},
+    keys::{self, KeyDecision, KeyOutcome},
     models::{Model, ModelOp},
     partition::NEVER,
     search::{Allowance, Answer},
@@ -13,7 +14,7 @@ use super::{
 use crate::{
     Check,
     history::{History, Outcome, Value},
-    say::{self, Findings},
+    say,
 };
 
 /// Steps for each attempt to show less.
@@ -24,14 +25,10 @@ const SHRINK_CALLS_MAX: usize = 400;
 const SHOWN_MAX: usize = 1000;
 
 /// Checks a history against a model.
-pub fn check_model<M: Model>(history: &History, name: &str, model: &M, budget: &Budget) -> Check {
-    let mut result = LinearizabilityResult { model: name.into(), ..LinearizabilityResult::default() };
-    let mut findings = Findings::default();
-    let mut observed = false;
+pub fn check_model<M: Model + Sync>(history: &History, name: &str, model: &M, budget: &Budget) -> Check {
     let mut by_key: BTreeMap<Option<String>, Vec<Call<'_>>> = BTreeMap::new();
     for op in history.ops().filter(|op| op.outcome != Outcome::Fail) {
         let is_ok = op.outcome == Outcome::Ok;
-        observed |= is_ok;
         let model_op = ModelOp { f: op.f.name(), value: op.value, is_ok };
         // What an indeterminate read would have answered tells nothing.
         if !is_ok && model.is_read(&model_op) {
@@ -41,42 +38,33 @@ pub fn check_model<M: Model>(history: &History, name: &str, model: &M, budget: &
         let call = Call { op: model_op, invoke: op.invoke_index as u32, ret, id: op.id as u32 };
         by_key.entry(model.key(&model_op)).or_default().push(call);
     }
-    for (number, (key, calls)) in (0..).zip(&by_key) {
-        let named = |reason: String| key.as_ref().map_or(reason.clone(), |key| format!("({key}) {reason}"));
-        result.keys += 1;
-        result.ops += calls.len() as u64;
-        let allowance = Allowance {
-            steps: budget.steps_per_key.min(budget.steps_total.saturating_sub(result.steps)),
-            memo_bytes: budget.memo_bytes,
-        };
+    let keys: Vec<(i64, Option<String>, Vec<Call<'_>>)> =
+        (0..).zip(by_key).map(|(number, (key, calls))| (number, key, calls)).collect();
+    let outcomes = keys::decide_all(&keys, budget, |(number, key, calls), allowance| {
         let (answer, steps) = search(model, calls, allowance);
-        result.steps += steps;
-        match answer {
-            Answer::Linearizable(order) => {
-                if !is_linearization(model, calls, &order) {
-                    debug_assert!(false, "key {key:?}: the order found is none");
-                    let reason = "the order that was found did not pass its re-check: a defect of the checker";
-                    result.unknown_keys.push((number, named(reason.into())));
-                }
+        let decision = match answer {
+            Answer::Linearizable(order) if is_linearization(model, calls, &order) => KeyDecision::Linearizable,
+            Answer::Linearizable(_) => KeyDecision::unconfirmed(),
+            Answer::OutOfBudget { shortage, stuck_at } => {
+                let returned = |call: &&Call<'_>| call.ret <= calls[stuck_at as usize].ret && call.ret != NEVER;
+                KeyDecision::gave_up(shortage, calls.iter().filter(returned).count(), calls.len())
             }
-            Answer::OutOfBudget { reason, .. } => result.unknown_keys.push((number, named(reason))),
             Answer::NotLinearizable { stuck_at } => {
                 let stuck = &calls[stuck_at as usize];
                 let evidence = shrink(model, calls, stuck);
-                let explanation = explain(history, stuck, evidence.len());
                 let shown = &evidence[evidence.len().saturating_sub(SHOWN_MAX)..];
-                let ops: Vec<EvidenceOp> =
-                    shown.iter().filter_map(|call| evidence_op(history, call.id, in_words(&call.op))).collect();
-                let indexes = ops.iter().filter_map(|op| op.complete_index.or(Some(op.invoke_index))).collect();
-                findings.push("nonlinearizable", indexes, || match key {
-                    Some(key) => format!("Key {key}: {explanation}."),
-                    None => format!("{}.", say::capital(&explanation)),
-                });
-                result.invalid_keys.push(NonlinearizableKey { key: number, key_name: key.clone(), ops, explanation });
+                KeyDecision::Nonlinearizable(Box::new(NonlinearizableKey {
+                    key: *number,
+                    key_name: key.clone(),
+                    ops: shown.iter().filter_map(|call| evidence_op(history, call.id, in_words(&call.op))).collect(),
+                    explanation: explain(history, stuck, evidence.len()),
+                }))
             }
-        }
-    }
-    verdict(history, result, findings, observed)
+        };
+        KeyOutcome { ops: calls.len() as u64, steps, decision }
+    });
+    let names = keys.into_iter().map(|(number, key, _)| (number, key));
+    verdict(history, name, names.zip(outcomes))
 }
 
 /// The calls up to the return of the one at which every attempt got stuck, without the reads that the contradiction does

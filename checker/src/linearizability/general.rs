@@ -23,7 +23,7 @@ use super::{
     memo::{Class, Memo, UsedSet, intern, use_one},
     models::{Model, ModelOp},
     partition::{NEVER, events},
-    search::{Allowance, Answer},
+    search::{Allowance, Answer, Shortage},
 };
 
 /// One operation.
@@ -65,8 +65,7 @@ struct Frame {
 /// Searches a linearization of calls that are ordered by invocation. Gives the steps taken too.
 pub(crate) fn search<M: Model>(model: &M, calls: &[Call<'_>], allowance: Allowance) -> (Answer, u64) {
     let Some(search) = Search::new(model, calls, allowance) else {
-        let reason = format!("more than {SLOTS_MAX} operations are in flight at once");
-        return (Answer::OutOfBudget { reason, stuck_at: 0 }, 0);
+        return (Answer::OutOfBudget { shortage: Shortage::Slots(SLOTS_MAX), stuck_at: 0 }, 0);
     };
     search.run()
 }
@@ -170,15 +169,15 @@ impl<'c, M: Model> Search<'c, M> {
             }
             // A hash table is at worst less than half full, and has its old half beside it while it grows.
             let memo_bytes = 3 * Memo::<Configuration>::ENTRY_BYTES * (self.memo.len() + self.used_sets.len());
-            let reason = if memo_bytes + self.states_bytes > self.allowance.memo_bytes {
-                Some(format!("configurations of more than {} MB", self.allowance.memo_bytes / 1_000_000))
+            let shortage = if memo_bytes + self.states_bytes > self.allowance.memo_bytes {
+                Some(Shortage::Memory(self.allowance.memo_bytes))
             } else if self.steps > self.allowance.steps {
-                Some(format!("more than {} steps", self.allowance.steps))
+                Some(Shortage::Steps(self.allowance.steps))
             } else {
                 None
             };
-            if let Some(reason) = reason {
-                return (Answer::OutOfBudget { reason, stuck_at }, self.steps);
+            if let Some(shortage) = shortage {
+                return (Answer::OutOfBudget { shortage, stuck_at }, self.steps);
             }
             // The next choice that is left.
             loop {

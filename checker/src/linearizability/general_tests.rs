@@ -123,7 +123,7 @@ fn try_model<M: Model>(name: &str, model: &M, ops: &[Op], answers: &[Value]) {
                 assert!(!expected, "{name}: {calls:?}");
                 invalid += 1;
             }
-            Answer::OutOfBudget { reason, .. } => panic!("{name}: {reason}"),
+            Answer::OutOfBudget { shortage, .. } => panic!("{name}: {shortage}"),
         }
     }
     assert!(valid > cases / 6 && invalid > cases / 6, "{name}: {valid} valid, {invalid} invalid");

@@ -11,6 +11,7 @@ mod any_model;
 mod general;
 #[cfg(test)]
 mod general_tests;
+mod keys;
 mod memo;
 mod model;
 pub mod models;
@@ -29,15 +30,16 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use self::{
+    keys::{KeyDecision, KeyOutcome},
     model::{CasRegister, RegisterOp},
     partition::{Call, NEVER, Part},
-    search::{Allowance, Answer},
+    search::{Allowance, Answer, Shortage},
     shrink::Evidence,
     zones::Zoned,
 };
 use crate::{
     Check, Details, Validity,
-    history::{History, Op},
+    history::{History, Op, Outcome},
     say::{self, Findings},
 };
 
@@ -48,7 +50,7 @@ pub struct Budget {
     pub steps_per_key: u64,
     /// Steps for all keys together.
     pub steps_total: u64,
-    /// What the configurations remembered for one key may take.
+    /// What the configurations remembered may take, of all keys that are decided at the same time.
     pub memo_bytes: usize,
 }
 
@@ -61,7 +63,7 @@ impl Default for Budget {
 
 impl Budget {
     /// About so much time for all keys together, in steps of 100 ns: a slower machine takes longer, but says the same.
-    /// And so much memory for a key.
+    /// And so much memory.
     #[must_use]
     pub const fn about(time: Duration, memory_bytes: usize) -> Self {
         let steps = (time.as_millis() as u64).saturating_mul(10_000);
@@ -79,6 +81,12 @@ pub struct LinearizabilityResult {
     pub keys: u64,
     /// Operations considered.
     pub ops: u64,
+    /// Keys of which it is known whether they are linearizable.
+    #[serde(default)]
+    pub keys_decided: u64,
+    /// Their operations.
+    #[serde(default)]
+    pub ops_decided: u64,
     /// Keys with no linearization, each with its evidence.
     pub invalid_keys: Vec<NonlinearizableKey>,
     /// Keys whose search exceeded its budget: (key, reason).
@@ -129,57 +137,84 @@ pub struct EvidenceOp {
 /// Checks a register workload: `read`, `write` and `cas` on independent keys.
 #[must_use]
 pub fn check(history: &History, budget: &Budget) -> Check {
-    let mut result = LinearizabilityResult { model: "cas-register".into(), ..LinearizabilityResult::default() };
-    let mut findings = Findings::default();
-    let mut observed = false;
-    for (key, part) in partition::parts(history) {
-        result.keys += 1;
-        result.ops += part.calls.len() as u64;
-        observed |= part.calls.iter().any(|call| call.ret != NEVER);
-        let allowance = Allowance {
-            steps: budget.steps_per_key.min(budget.steps_total.saturating_sub(result.steps)),
-            memo_bytes: budget.memo_bytes,
-        };
+    let keys = partition::keys(history);
+    let outcomes = keys::decide_all(&keys, budget, |(key, op_ids), allowance| {
+        let part = partition::part_of(history, op_ids);
         let (decision, steps) = decide(&part, allowance);
-        result.steps += steps;
-        match decision {
-            Decision::Linearizable(order) => {
-                if !recheck::is_linearization(&CasRegister, 0, &part.calls, &order) {
-                    debug_assert!(false, "key {key}: the order found is none");
-                    let reason = "the order that was found did not pass its re-check: a defect of the checker";
-                    result.unknown_keys.push((key, reason.into()));
-                }
+        let decision = match decision {
+            Decision::Linearizable(order) if recheck::is_linearization(&CasRegister, 0, &part.calls, &order) => {
+                KeyDecision::Linearizable
             }
-            Decision::Undecided(reason) => result.unknown_keys.push((key, reason)),
+            Decision::Linearizable(_) | Decision::Unproven => KeyDecision::unconfirmed(),
+            Decision::Undecided(shortage, stuck_at) => {
+                let returned = |call: &&Call| call.ret <= part.calls[stuck_at as usize].ret && call.ret != NEVER;
+                KeyDecision::gave_up(shortage, part.calls.iter().filter(returned).count(), part.calls.len())
+            }
             Decision::Nonlinearizable(evidence) => {
-                let explanation = explain(history, &part, &evidence);
                 let shown = |call: &Call| evidence_op(history, call.id, in_words(history, &part, call));
-                let ops: Vec<EvidenceOp> = evidence.calls.iter().filter_map(shown).collect();
-                let indexes = ops.iter().filter_map(|op| op.complete_index.or(Some(op.invoke_index)));
-                findings.push("nonlinearizable", indexes.collect(), || {
-                    if history.is_keyed() {
-                        format!("Key {}: {explanation}.", history.spell(key))
-                    } else {
-                        format!("{}.", say::capital(&explanation))
-                    }
+                KeyDecision::Nonlinearizable(Box::new(NonlinearizableKey {
+                    key: *key,
+                    key_name: history.is_symbol(*key).then(|| history.spell(*key).into_owned()),
+                    ops: evidence.calls.iter().filter_map(shown).collect(),
+                    explanation: explain(history, &part, &evidence),
+                }))
+            }
+        };
+        KeyOutcome { ops: part.calls.len() as u64, steps, decision }
+    });
+    let names = keys.iter().map(|(key, _)| {
+        let name = history.is_keyed().then(|| history.spell(*key).into_owned());
+        (*key, name)
+    });
+    verdict(history, "cas-register", names.zip(outcomes))
+}
+
+/// The verdict over all keys, each given by its number and the name by which sentences call it, if they call it anything.
+fn verdict(history: &History, model: &str, keys: impl Iterator<Item = ((i64, Option<String>), KeyOutcome)>) -> Check {
+    let mut result = LinearizabilityResult { model: model.into(), ..LinearizabilityResult::default() };
+    let mut findings = Findings::default();
+    let mut first_unknown = None;
+    for ((key, name), outcome) in keys {
+        result.keys += 1;
+        result.ops += outcome.ops;
+        result.steps = result.steps.saturating_add(outcome.steps);
+        match outcome.decision {
+            KeyDecision::Linearizable => {
+                result.keys_decided += 1;
+                result.ops_decided += outcome.ops;
+            }
+            KeyDecision::Undecided { reason, .. } => {
+                let named = |name: &String| format!("such as key {name}: {reason}");
+                first_unknown.get_or_insert_with(|| name.as_ref().map_or(reason.clone(), named));
+                // A key that is no number is told by its name.
+                let reason = match name.filter(|name| *name != key.to_string()) {
+                    Some(name) => format!("({name}) {reason}"),
+                    None => reason,
+                };
+                result.unknown_keys.push((key, reason));
+            }
+            KeyDecision::Nonlinearizable(shown) => {
+                result.keys_decided += 1;
+                result.ops_decided += outcome.ops;
+                let indexes = shown.ops.iter().filter_map(|op| op.complete_index.or(Some(op.invoke_index)));
+                let explanation = &shown.explanation;
+                findings.push("nonlinearizable", indexes.collect(), || match &name {
+                    Some(name) => format!("Key {name}: {explanation}."),
+                    None => format!("{}.", say::capital(explanation)),
                 });
-                let key_name = history.is_symbol(key).then(|| history.spell(key).into_owned());
-                result.invalid_keys.push(NonlinearizableKey { key, key_name, ops, explanation });
+                result.invalid_keys.push(*shown);
             }
         }
     }
-    verdict(history, result, findings, observed)
-}
-
-/// The verdict over all keys. `observed`: some operation ended ok.
-fn verdict(history: &History, result: LinearizabilityResult, findings: Findings, observed: bool) -> Check {
-    let reason = if let Some((key, reason)) = result.unknown_keys.first() {
+    let reason = if let Some(first) = first_unknown {
         Some(format!(
-            "{} not decided, such as key {}: {reason}",
-            say::count(result.unknown_keys.len() as u64, "key"),
-            history.spell(*key)
+            "{} of {} and {} of {} decided; not {first}",
+            result.keys_decided,
+            say::count(result.keys, "key"),
+            result.ops_decided,
+            say::count(result.ops, "operation"),
         ))
-    } else if observed || history.is_foreign() {
+    } else if history.is_foreign() || history.ops().any(|op| op.outcome == Outcome::Ok) {
         // Of a run of our own, nothing observed is nothing proven. Of another tool's history only this was asked: whether
         // it is linearizable; and one in which nothing happened is.
         None
@@ -200,26 +235,29 @@ fn verdict(history: &History, result: LinearizabilityResult, findings: Findings,
     findings.into_check("linearizability", valid, reason, summary, Details::Linearizability(result))
 }
 
-/// What became of one key.
+/// What became of one key's part.
 #[derive(Debug)]
 enum Decision {
     /// A linearization: positions in `calls`.
     Linearizable(Vec<u32>),
     /// There is none, and this shows it.
     Nonlinearizable(Evidence),
-    /// Why it could not be decided.
-    Undecided(String),
+    /// The search gave up, where it was at the return of the call at this position.
+    Undecided(Shortage, u32),
+    /// The search says that there is none, and no evidence bears it out: a defect.
+    Unproven,
 }
 
 /// A look for values out of nowhere: the commonest violation, and with the shortest evidence. Then the zones, where no
 /// value is produced twice; else the search. Gives the steps taken too.
 fn decide(part: &Part, allowance: Allowance) -> (Decision, u64) {
     let looked_at = part.calls.len() as u64;
-    let shrunk = |part: &Part, stuck_at: u32, proven: bool, or: String| {
-        shrink::shrink(part, stuck_at, proven).map_or(Decision::Undecided(or), Decision::Nonlinearizable)
+    let shrunk = |stuck_at: u32, shortage: Option<Shortage>| {
+        let or = || shortage.map_or(Decision::Unproven, |shortage| Decision::Undecided(shortage, stuck_at));
+        shrink::shrink(part, stuck_at, shortage.is_none()).map_or_else(or, Decision::Nonlinearizable)
     };
     if let Some(at) = out_of_nowhere(part) {
-        return (shrunk(part, at, true, "no evidence".into()), looked_at);
+        return (shrunk(at, None), looked_at);
     }
     match zones::decide(part) {
         Zoned::Linearizable(order) => return (Decision::Linearizable(order), looked_at),
@@ -236,8 +274,8 @@ fn decide(part: &Part, allowance: Allowance) -> (Decision, u64) {
     let (answer, steps) = search::search(&CasRegister, 0, &part.calls, allowance);
     let decision = match answer {
         Answer::Linearizable(order) => Decision::Linearizable(order),
-        Answer::OutOfBudget { reason, stuck_at } => shrunk(part, stuck_at, false, reason),
-        Answer::NotLinearizable { stuck_at } => shrunk(part, stuck_at, true, "no evidence".into()),
+        Answer::OutOfBudget { shortage, stuck_at } => shrunk(stuck_at, Some(shortage)),
+        Answer::NotLinearizable { stuck_at } => shrunk(stuck_at, None),
     };
     (decision, steps)
 }

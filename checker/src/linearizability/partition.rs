@@ -40,12 +40,13 @@ impl Part {
     }
 }
 
-/// The parts by key. Failed operations certainly did not happen and indeterminate reads tell nothing: both are left
+/// The operations of each key. Failed operations certainly did not happen and indeterminate reads tell nothing: both are left
 /// out. Final reads of replicas are left out too: they are no clients' reads, and a replica may lag (divergence
 /// compares them).
 ///
-/// Each part is built when it is asked for: all of them at once would take as much memory as the history.
-pub(crate) fn parts(history: &History) -> impl Iterator<Item = (i64, Part)> {
+/// Given are the operations' ids: a part is built when it is looked at, for all of them at once would take as much memory
+/// as the history.
+pub(crate) fn keys(history: &History) -> Vec<(i64, Vec<u32>)> {
     let counted_finals = counted_final_reads(history);
     let mut by_key: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
     for op in history.ops() {
@@ -59,11 +60,11 @@ pub(crate) fn parts(history: &History) -> impl Iterator<Item = (i64, Part)> {
             by_key.entry(key).or_default().push(op.id as u32);
         }
     }
-    by_key.into_iter().map(|(key, ids)| (key, part_of(history, &ids)))
+    by_key.into_iter().collect()
 }
 
 /// The part made of these operations of one key.
-fn part_of(history: &History, op_ids: &[u32]) -> Part {
+pub(crate) fn part_of(history: &History, op_ids: &[u32]) -> Part {
     let mut part = Part { calls: Vec::with_capacity(op_ids.len()), values: Vec::new() };
     // Looked up only, never iterated: its order cannot reach a result.
     let mut ids: FxHashMap<i64, ValueId> = FxHashMap::default();

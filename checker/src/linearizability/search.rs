@@ -26,6 +26,8 @@
 //!
 //! Not here: independent keys (`partition`), and keys of which every value is produced once at most (`zones`).
 
+use std::fmt;
+
 use rustc_hash::FxHashMap;
 
 use super::{
@@ -35,7 +37,7 @@ use super::{
 };
 
 /// What a search may cost: counted in work, so that the answer does not depend on the machine's speed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Allowance {
     /// Choices tried and events passed.
     pub(crate) steps: u64,
@@ -56,11 +58,32 @@ pub(crate) enum Answer {
     },
     /// Not decided.
     OutOfBudget {
-        /// Why.
-        reason: String,
+        /// Of what there was too little.
+        shortage: Shortage,
         /// Position in `calls`: no attempt came past its return so far.
         stuck_at: u32,
     },
+}
+
+/// Why a search gave up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shortage {
+    /// More steps were needed than so many.
+    Steps(u64),
+    /// More memory was needed than so many bytes.
+    Memory(usize),
+    /// More operations were in flight at once than so many.
+    Slots(usize),
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Steps(steps) => write!(out, "more than {steps} steps"),
+            Self::Memory(bytes) => write!(out, "configurations of more than {} MB", bytes / 1_000_000),
+            Self::Slots(slots) => write!(out, "more than {slots} operations are in flight at once"),
+        }
+    }
 }
 
 /// Searches a linearization of `calls`, which are ordered by invocation, from the state `initial`. Gives the steps taken
@@ -74,10 +97,7 @@ where
         0..=64 => Search::<M, 1>::new(model, initial, calls, &prepared, allowance).run(),
         65..=256 => Search::<M, 4>::new(model, initial, calls, &prepared, allowance).run(),
         257..=1024 => Search::<M, 16>::new(model, initial, calls, &prepared, allowance).run(),
-        slots => {
-            let reason = format!("{slots} operations are in flight at once, more than 1024");
-            (Answer::OutOfBudget { reason, stuck_at: 0 }, 0)
-        }
+        _ => (Answer::OutOfBudget { shortage: Shortage::Slots(1024), stuck_at: 0 }, 0),
     }
 }
 
@@ -266,16 +286,14 @@ where
                 self.frames.push(Frame { configuration: self.now, order_len, next: 0 });
             }
             if self.memo.len() + self.used_sets.len() > entries_max {
-                let memory_mb = self.allowance.memo_bytes / 1_000_000;
-                let reason =
-                    format!("more than {entries_max} configurations, which would take more than {memory_mb} MB");
-                return (Answer::OutOfBudget { reason, stuck_at }, self.steps);
+                let shortage = Shortage::Memory(self.allowance.memo_bytes);
+                return (Answer::OutOfBudget { shortage, stuck_at }, self.steps);
             }
             // The next choice that is left.
             loop {
                 if self.steps > self.allowance.steps {
-                    let reason = format!("more than {} steps", self.allowance.steps);
-                    return (Answer::OutOfBudget { reason, stuck_at }, self.steps);
+                    let shortage = Shortage::Steps(self.allowance.steps);
+                    return (Answer::OutOfBudget { shortage, stuck_at }, self.steps);
                 }
                 let Some(frame) = self.frames.last_mut() else {
                     return (Answer::NotLinearizable { stuck_at }, self.steps);

@@ -47,7 +47,7 @@ fn agree(calls: &[Call]) -> Result<(), String> {
     if matches!(dropped, Answer::Linearizable(_)) != expected {
         return Err(format!("{expected}, but {dropped:?} without unobserved calls for {calls:?}"));
     }
-    // As `partition::parts` leaves out what tells nothing.
+    // As `partition` leaves out what tells nothing.
     part.calls.retain(|call| call.ret != NEVER || !matches!(call.op, RegisterOp::Read(_)));
     drop_unobserved(&mut part);
     agree_zones(&part, expected).map_err(|why| format!("{why} for {calls:?}"))?;
@@ -277,7 +277,7 @@ proptest! {
         part.calls.retain(|call| call.ret != NEVER || !matches!(call.op, RegisterOp::Read(_)));
         drop_unobserved(&mut part);
         prop_assert_ne!(zones::decide(&part), Zoned::Ambiguous);
-        // As `partition::parts` leaves out what tells nothing.
+        // As `partition` leaves out what tells nothing.
     part.calls.retain(|call| call.ret != NEVER || !matches!(call.op, RegisterOp::Read(_)));
     drop_unobserved(&mut part);
     agree_zones(&part, expected).map_err(TestCaseError::fail)?;

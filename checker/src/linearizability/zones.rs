@@ -92,7 +92,7 @@ impl Zone {
 }
 
 /// Decides a part from which indeterminate reads and unobserved indeterminate calls have been dropped, as
-/// `partition::parts` gives it.
+/// `partition::part_of` gives it.
 pub(crate) fn decide(part: &Part) -> Zoned {
     let Some(clusters) = Clusters::of(part) else { return Zoned::Ambiguous };
     match clusters.decide() {

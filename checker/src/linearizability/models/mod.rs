@@ -70,7 +70,7 @@ pub trait Model {
 pub const NAMES: &[&str] = &["mutex", "multi-register", "kv", "fifo-queue", "unordered-queue", "stack"];
 
 /// A model whatever its state.
-pub(crate) trait AnyModel {
+pub(crate) trait AnyModel: Sync {
     fn check(&self, name: &str, history: &History, budget: &Budget) -> Check;
     fn complaint(&self, op: &ModelOp<'_>) -> Option<String>;
 
@@ -86,7 +86,7 @@ pub(crate) trait AnyModel {
     }
 }
 
-impl<M: Model> AnyModel for M {
+impl<M: Model + Sync> AnyModel for M {
     fn check(&self, name: &str, history: &History, budget: &Budget) -> Check {
         check_model(history, name, self, budget)
     }
