@@ -91,14 +91,36 @@ pub const WORKLOADS: &[&str] = &[
 /// Runs the checkers that the history's workload calls for: its own first, then split brain, divergence, recovery and
 /// activity. Of another tool's history only its own: nothing is known there of nodes, claims and faults.
 pub fn check(history: &history::History, options: &Options) -> Result<Vec<Check>, CheckError> {
+    check_keeping(history, options, None)
+}
+
+/// The same, with what bears out the decision on each key where the workload's own check is one of linearizability; of
+/// other workloads there is none.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_with_witnesses(
+    history: &history::History,
+    options: &Options,
+) -> Result<(Vec<Check>, Vec<linearizability::KeyWitness>), CheckError> {
+    let mut witnesses = Vec::new();
+    let checks = check_keeping(history, options, Some(&mut witnesses))?;
+    Ok((checks, witnesses))
+}
+
+fn check_keeping(
+    history: &history::History,
+    options: &Options,
+    keep: Option<&mut Vec<linearizability::KeyWitness>>,
+) -> Result<Vec<Check>, CheckError> {
     let own = match history.header().workload.as_str() {
         "set" => durability::set::check(history),
-        "register" | "cas-register" => linearizability::check(history, &options.linearizability),
+        "register" | "cas-register" => linearizability::check_keeping(history, &options.linearizability, keep),
         "list-append" => isolation::list_append::check(history),
         other => match linearizability::models::by_name(other) {
             Some(model) => {
                 model.fits(history)?;
-                model.check(other, history, &options.linearizability)
+                model.check(other, history, &options.linearizability, keep)
             }
             None => return Err(CheckError::UnknownWorkload { workload: other.into() }),
         },

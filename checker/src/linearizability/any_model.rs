@@ -10,6 +10,7 @@ use super::{
     partition::NEVER,
     search::{Allowance, Answer},
     verdict,
+    witness::{Contradiction, KeyWitness, Witness},
 };
 use crate::{
     Check,
@@ -26,6 +27,18 @@ const SHOWN_MAX: usize = 1000;
 
 /// Checks a history against a model.
 pub fn check_model<M: Model + Sync>(history: &History, name: &str, model: &M, budget: &Budget) -> Check {
+    check_model_keeping(history, name, model, budget, None)
+}
+
+/// The same; puts what bears out the decision on each key into `keep`.
+pub(crate) fn check_model_keeping<M: Model + Sync>(
+    history: &History,
+    name: &str,
+    model: &M,
+    budget: &Budget,
+    keep: Option<&mut Vec<KeyWitness>>,
+) -> Check {
+    let is_kept = keep.is_some();
     let mut by_key: BTreeMap<Option<String>, Vec<Call<'_>>> = BTreeMap::new();
     for op in history.ops().filter(|op| op.outcome != Outcome::Fail) {
         let is_ok = op.outcome == Outcome::Ok;
@@ -42,8 +55,13 @@ pub fn check_model<M: Model + Sync>(history: &History, name: &str, model: &M, bu
         (0..).zip(by_key).map(|(number, (key, calls))| (number, key, calls)).collect();
     let outcomes = keys::decide_all(&keys, budget, |(number, key, calls), allowance| {
         let (answer, steps) = search(model, calls, allowance);
+        let mut witness = None;
         let decision = match answer {
-            Answer::Linearizable(order) if is_linearization(model, calls, &order) => KeyDecision::Linearizable,
+            Answer::Linearizable(order) if is_linearization(model, calls, &order) => {
+                let id_of = |at: u32| calls[at as usize].id;
+                witness = is_kept.then(|| Witness::order(&order, id_of, calls.iter().map(|call| call.id)));
+                KeyDecision::Linearizable
+            }
             Answer::Linearizable(_) => KeyDecision::unconfirmed(),
             Answer::OutOfBudget { shortage, stuck_at } => {
                 let returned = |call: &&Call<'_>| call.ret <= calls[stuck_at as usize].ret && call.ret != NEVER;
@@ -52,6 +70,9 @@ pub fn check_model<M: Model + Sync>(history: &History, name: &str, model: &M, bu
             Answer::NotLinearizable { stuck_at } => {
                 let stuck = &calls[stuck_at as usize];
                 let evidence = shrink(model, calls, stuck);
+                let ops = evidence.iter().map(|call| call.id).collect();
+                let contradiction = Contradiction { ops, from: 0, before: stuck.ret.saturating_add(1) };
+                witness = is_kept.then_some(Witness::Contradiction(contradiction));
                 let shown = &evidence[evidence.len().saturating_sub(SHOWN_MAX)..];
                 KeyDecision::Nonlinearizable(Box::new(NonlinearizableKey {
                     key: *number,
@@ -61,10 +82,10 @@ pub fn check_model<M: Model + Sync>(history: &History, name: &str, model: &M, bu
                 }))
             }
         };
-        KeyOutcome { ops: calls.len() as u64, steps, decision }
+        KeyOutcome { ops: calls.len() as u64, steps, decision, witness }
     });
     let names = keys.into_iter().map(|(number, key, _)| (number, key));
-    verdict(history, name, names.zip(outcomes))
+    verdict(history, name, names.zip(outcomes), keep)
 }
 
 /// The calls up to the return of the one at which every attempt got stuck, without the reads that the contradiction does

@@ -16,6 +16,7 @@ use std::{
 use super::{
     Budget, NonlinearizableKey,
     search::{Allowance, Shortage},
+    witness::Witness,
 };
 
 /// Keys decided at the same time, at most.
@@ -29,6 +30,8 @@ pub(crate) struct KeyOutcome {
     /// Steps taken.
     pub(crate) steps: u64,
     pub(crate) decision: KeyDecision,
+    /// What bears it out, where a certificate is asked for.
+    pub(crate) witness: Option<Witness>,
 }
 
 #[derive(Debug)]
@@ -106,14 +109,14 @@ pub(crate) fn decide_all<K: Sync>(
     let outcome = |(key, outcome): (&K, Option<KeyOutcome>)| {
         let left = budget.steps_total.saturating_sub(spent);
         let Some(mut outcome) = outcome else {
-            return KeyOutcome { ops: 0, steps: 0, decision: late() };
+            return KeyOutcome { ops: 0, steps: 0, decision: late(), witness: None };
         };
         let is_short_of_memory = matches!(outcome.decision, KeyDecision::Undecided { is_short_of_memory: true, .. });
         if is_short_of_memory && shares > 1 {
             outcome = decide(key, Allowance { steps, memo_bytes: budget.memo_bytes });
         }
         if spent > 0 && outcome.steps > left {
-            outcome.decision = late();
+            (outcome.decision, outcome.witness) = (late(), None);
         }
         spent = spent.saturating_add(outcome.steps);
         outcome
@@ -136,7 +139,7 @@ mod tests {
                 if *steps == keys[slow] {
                     thread::sleep(std::time::Duration::from_millis(20));
                 }
-                KeyOutcome { ops: 1, steps: *steps, decision: KeyDecision::Linearizable }
+                KeyOutcome { ops: 1, steps: *steps, decision: KeyDecision::Linearizable, witness: None }
             });
             let is_decided = |outcome: &KeyOutcome| matches!(outcome.decision, KeyDecision::Linearizable);
             let decided: Vec<bool> = outcomes.iter().map(is_decided).collect();
@@ -153,7 +156,7 @@ mod tests {
             } else {
                 KeyDecision::Linearizable
             };
-            KeyOutcome { ops: 1, steps: 1, decision }
+            KeyOutcome { ops: 1, steps: 1, decision, witness: None }
         });
         let decisions: Vec<KeyDecision> = outcomes.into_iter().map(|outcome| outcome.decision).collect();
         assert!(matches!(

@@ -21,9 +21,11 @@ mod search;
 mod shrink;
 #[cfg(test)]
 mod tests;
+mod witness;
 mod zones;
 
 pub use any_model::check_model;
+pub use witness::KeyWitness;
 
 use std::time::Duration;
 
@@ -35,6 +37,7 @@ use self::{
     partition::{Call, NEVER, Part},
     search::{Allowance, Answer, Shortage},
     shrink::Evidence,
+    witness::{Contradiction, Witness},
     zones::Zoned,
 };
 use crate::{
@@ -137,12 +140,21 @@ pub struct EvidenceOp {
 /// Checks a register workload: `read`, `write` and `cas` on independent keys.
 #[must_use]
 pub fn check(history: &History, budget: &Budget) -> Check {
+    check_keeping(history, budget, None)
+}
+
+/// The same; puts what bears out the decision on each key into `keep`.
+pub(crate) fn check_keeping(history: &History, budget: &Budget, keep: Option<&mut Vec<KeyWitness>>) -> Check {
+    let is_kept = keep.is_some();
     let keys = partition::keys(history);
     let outcomes = keys::decide_all(&keys, budget, |(key, op_ids), allowance| {
         let part = partition::part_of(history, op_ids);
         let (decision, steps) = decide(&part, allowance);
+        let mut witness = None;
         let decision = match decision {
             Decision::Linearizable(order) if recheck::is_linearization(&CasRegister, 0, &part.calls, &order) => {
+                let id_of = |at: u32| part.calls[at as usize].id;
+                witness = is_kept.then(|| Witness::order(&order, id_of, op_ids.iter().copied()));
                 KeyDecision::Linearizable
             }
             Decision::Linearizable(_) | Decision::Unproven => KeyDecision::unconfirmed(),
@@ -151,6 +163,9 @@ pub fn check(history: &History, budget: &Budget) -> Check {
                 KeyDecision::gave_up(shortage, part.calls.iter().filter(returned).count(), part.calls.len())
             }
             Decision::Nonlinearizable(evidence) => {
+                let ops = evidence.calls.iter().map(|call| call.id).collect();
+                let (from, before) = (evidence.from, evidence.before);
+                witness = is_kept.then_some(Witness::Contradiction(Contradiction { ops, from, before }));
                 let shown = |call: &Call| evidence_op(history, call.id, in_words(history, &part, call));
                 KeyDecision::Nonlinearizable(Box::new(NonlinearizableKey {
                     key: *key,
@@ -160,17 +175,22 @@ pub fn check(history: &History, budget: &Budget) -> Check {
                 }))
             }
         };
-        KeyOutcome { ops: part.calls.len() as u64, steps, decision }
+        KeyOutcome { ops: part.calls.len() as u64, steps, decision, witness }
     });
     let names = keys.iter().map(|(key, _)| {
         let name = history.is_keyed().then(|| history.spell(*key).into_owned());
         (*key, name)
     });
-    verdict(history, "cas-register", names.zip(outcomes))
+    verdict(history, "cas-register", names.zip(outcomes), keep)
 }
 
 /// The verdict over all keys, each given by its number and the name by which sentences call it, if they call it anything.
-fn verdict(history: &History, model: &str, keys: impl Iterator<Item = ((i64, Option<String>), KeyOutcome)>) -> Check {
+fn verdict(
+    history: &History,
+    model: &str,
+    keys: impl Iterator<Item = ((i64, Option<String>), KeyOutcome)>,
+    mut keep: Option<&mut Vec<KeyWitness>>,
+) -> Check {
     let mut result = LinearizabilityResult { model: model.into(), ..LinearizabilityResult::default() };
     let mut findings = Findings::default();
     let mut first_unknown = None;
@@ -178,6 +198,9 @@ fn verdict(history: &History, model: &str, keys: impl Iterator<Item = ((i64, Opt
         result.keys += 1;
         result.ops += outcome.ops;
         result.steps = result.steps.saturating_add(outcome.steps);
+        if let Some(kept) = &mut keep {
+            kept.push(KeyWitness { key: name.clone(), witness: outcome.witness });
+        }
         match outcome.decision {
             KeyDecision::Linearizable => {
                 result.keys_decided += 1;

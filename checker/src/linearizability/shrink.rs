@@ -41,6 +41,10 @@ pub(crate) struct Evidence {
     /// Impossible whatever the register held when it began, rather than from nil. (Where every value is produced once,
     /// it held none of those that the calls themselves produce.)
     pub(crate) is_window: bool,
+    /// Index of the event with which the window begins; 0: with the history.
+    pub(crate) from: u32,
+    /// Index of the event before which it ends; [`NEVER`]: with the history.
+    pub(crate) before: u32,
 }
 
 /// Shrinks the evidence against a part that the search found not linearizable (`proven`), or about which it could not
@@ -58,7 +62,7 @@ pub(crate) fn shrink(part: &Part, stuck_at: u32, proven: bool) -> Option<Evidenc
             .iter()
             .any(|call| call.op.produces() == Some(value) && call.invoke < nearest.ret && call.invoke != nearest.invoke)
     {
-        return Some(Evidence { calls: vec![nearest], stuck: nearest, is_window: false });
+        return Some(Evidence { calls: vec![nearest], stuck: nearest, is_window: false, from: 0, before: NEVER });
     }
     // Where the search got stuck is near the contradiction, but as it looks ahead, not always after it. Ever larger
     // windows around it; the largest is the whole part, of which we know that it is impossible.
@@ -130,7 +134,7 @@ pub(crate) fn shrink(part: &Part, stuck_at: u32, proven: bool) -> Option<Evidenc
         }
         run = run.div_ceil(2);
     }
-    Some(Evidence { calls: kept, stuck, is_window: shrinker.start > 0 })
+    Some(Evidence { calls: kept, stuck, is_window: shrinker.start > 0, from: shrinker.start, before: shrinker.end })
 }
 
 /// Makes evidence of calls of the part (by invocation) that contradict each other, taking out what even they do not
@@ -156,7 +160,7 @@ pub(crate) fn shrink_proven(part: &Part, calls: Vec<Call>, is_window: bool) -> O
         return shrink(&Part { calls, values: part.values.clone() }, stuck_at, true);
     }
     let stuck = calls[stuck_at as usize];
-    Some(Evidence { calls, stuck, is_window })
+    Some(Evidence { calls, stuck, is_window, from: 0, before: NEVER })
 }
 
 /// The calls without those of the range that may be taken out.

@@ -19,7 +19,7 @@ pub use mutex::Mutex;
 pub use stack::Stack;
 pub use unordered_queue::UnorderedQueue;
 
-use super::{Budget, any_model::check_model};
+use super::{Budget, KeyWitness, any_model::check_model_keeping};
 use crate::{
     Check, CheckError,
     history::{History, Outcome, Value},
@@ -71,7 +71,8 @@ pub const NAMES: &[&str] = &["mutex", "multi-register", "kv", "fifo-queue", "uno
 
 /// A model whatever its state.
 pub(crate) trait AnyModel: Sync {
-    fn check(&self, name: &str, history: &History, budget: &Budget) -> Check;
+    /// `keep`: takes what bears out the decision on each key.
+    fn check(&self, name: &str, history: &History, budget: &Budget, keep: Option<&mut Vec<KeyWitness>>) -> Check;
     fn complaint(&self, op: &ModelOp<'_>) -> Option<String>;
 
     /// That the history has only operations of the model. (A foreign one was asked when it was read, with lines.)
@@ -87,8 +88,8 @@ pub(crate) trait AnyModel: Sync {
 }
 
 impl<M: Model + Sync> AnyModel for M {
-    fn check(&self, name: &str, history: &History, budget: &Budget) -> Check {
-        check_model(history, name, self, budget)
+    fn check(&self, name: &str, history: &History, budget: &Budget, keep: Option<&mut Vec<KeyWitness>>) -> Check {
+        check_model_keeping(history, name, self, budget, keep)
     }
 
     fn complaint(&self, op: &ModelOp<'_>) -> Option<String> {
