@@ -224,7 +224,8 @@ pub(crate) struct CheckArgs {
     /// fifo-queue, unordered-queue, stack, set, list-append.
     #[arg(long, short, value_name = "NAME")]
     pub(crate) model: Option<String>,
-    /// How the files are written, instead of as they begin: jsonl, edn, json (Jepsen's maps), porcupine (its logs).
+    /// How the files are written, instead of as they begin: jsonl, edn, json (Jepsen's maps), porcupine (its logs),
+    /// plume, dbcop.
     #[arg(long, value_name = "NAME")]
     pub(crate) format: Option<String>,
     /// About how long the search for an order may take, a file, where no faster way decides. It is counted in work, so

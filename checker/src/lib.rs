@@ -72,6 +72,15 @@ pub enum CheckError {
         /// What the model has against it.
         complaint: String,
     },
+    /// The history does not say what happened first.
+    #[error(
+        "{model} is a promise about real time, of which the history says nothing but the order within each process; \
+         transactions can be judged by models without it, such as serializable"
+    )]
+    NoRealTime {
+        /// The model that was asked for.
+        model: String,
+    },
 }
 
 /// The workloads that have checkers.
@@ -113,6 +122,9 @@ fn check_keeping(
     options: &Options,
     keep: Option<&mut Vec<linearizability::KeyWitness>>,
 ) -> Result<Vec<Check>, CheckError> {
+    if let Some(model) = asked_of_real_time(history).filter(|_| !history.has_real_time()) {
+        return Err(CheckError::NoRealTime { model });
+    }
     let own = match history.header().workload.as_str() {
         "set" => durability::set::check(history),
         "register" | "cas-register" => linearizability::check_keeping(history, &options.linearizability, keep),
@@ -135,4 +147,19 @@ fn check_keeping(
         availability::recovery_check(history),
         availability::activity_check(history),
     ])
+}
+
+/// The model asked for whose verdict depends on what happened first in different processes.
+fn asked_of_real_time(history: &history::History) -> Option<String> {
+    let header = history.header();
+    if !matches!(&*header.workload, "list-append" | "rw-register") {
+        return Some(header.workload.clone());
+    }
+    // Elle's names: `strong-` without `session` is real time.
+    let needs =
+        |model: &&String| model.starts_with("strict-") || model.starts_with("strong-") && !model.contains("session");
+    match &header.consistency_models[..] {
+        [] => Some("strict-serializable".into()),
+        models => models.iter().find(needs).cloned(),
+    }
 }

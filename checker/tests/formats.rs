@@ -185,6 +185,27 @@ fn models_beside_registers() {
     );
 }
 
+/// As Porcupine's tests write them: the key beside the value, the text of a key never put empty.
+#[test]
+fn porcupines_kv_logs() {
+    let log = "{:process 0, :type :invoke, :f :append, :key \"0\", :value \"x 0 0 y\"}
+{:process 1, :type :invoke, :f :get, :key \"5\", :value nil}
+{:process 1, :type :ok, :f :get, :key \"5\", :value \"\"}
+{:process 0, :type :ok, :f :append, :key \"0\", :value \"x 0 0 y\"}
+{:process 2, :type :invoke, :f :append, :key \"0\", :value \"x 2 0 y\"}
+{:process 0, :type :invoke, :f :get, :key \"0\", :value nil}
+{:process 0, :type :ok, :f :get, :key \"0\", :value \"x 0 0 yx 2 0 y\"}
+{:process 1, :type :invoke, :f :put, :key \"0\", :value \"x 1 1 y\"}
+{:process 1, :type :ok, :f :put, :key \"0\", :value \"x 1 1 y\"}
+{:process 1, :type :invoke, :f :get, :key \"0\", :value nil}
+{:process 1, :type :ok, :f :get, :key \"0\", :value \"x 1 1 y\"}
+";
+    assert_eq!(verdict("kv", log).0, Validity::Valid);
+    let (valid, said) = verdict("kv", &log.replace("\"x 0 0 yx 2 0 y\"", "\"x 2 0 yx 0 0 y\""));
+    assert_eq!((valid, said.starts_with("Key \"0\": process 0's get ")), (Validity::Invalid, true), "{said}");
+    assert_eq!(verdict("kv", &log.replace("\"5\", :value \"\"", "\"5\", :value \"x\"")).0, Validity::Invalid);
+}
+
 #[test]
 fn each_problem_is_named_with_its_place() {
     let ok = "{:type :invoke :process 0 :f :write :value 1}\n{:type :ok :process 0 :f :write :value 1}\n";

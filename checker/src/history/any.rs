@@ -2,7 +2,9 @@
 
 use std::io::{self, BufReader, Cursor, Read};
 
-use super::{Loaded, Problem, Problems, ReadOptions, edn, foreign::Foreign, json, jsonl, porcupine};
+use super::{
+    Loaded, Problem, Problems, ReadOptions, dbcop, edn, foreign::Foreign, json, jsonl, plume, porcupine, sessions,
+};
 
 /// How a history is written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,12 +18,22 @@ pub enum Format {
     Json,
     /// Jepsen's log lines, as Porcupine's etcd tests read them.
     PorcupineLog,
+    /// Plume's text: `r(key,value,session,txn)` and `w(key,value,session,txn)`.
+    Plume,
+    /// dbcop's JSON: sessions of transactions.
+    Dbcop,
 }
 
 impl Format {
     /// All of them, with the names that users type.
-    pub const NAMES: &'static [(&'static str, Self)] =
-        &[("jsonl", Self::Jsonl), ("edn", Self::Edn), ("json", Self::Json), ("porcupine", Self::PorcupineLog)];
+    pub const NAMES: &'static [(&'static str, Self)] = &[
+        ("jsonl", Self::Jsonl),
+        ("edn", Self::Edn),
+        ("json", Self::Json),
+        ("porcupine", Self::PorcupineLog),
+        ("plume", Self::Plume),
+        ("dbcop", Self::Dbcop),
+    ];
 
     /// The format of a file that begins so; `None` if it begins like none of them.
     fn of_beginning(text: &[u8]) -> Option<Self> {
@@ -31,6 +43,10 @@ impl Format {
             return Some(Self::PorcupineLog);
         }
         match text {
+            [b'r' | b'w', rest @ ..] if rest.trim_ascii_start().starts_with(b"(") => Some(Self::Plume),
+            [b'{', rest @ ..] if dbcop::NAMES.iter().any(|name| rest.trim_ascii_start().starts_with(name)) => {
+                Some(Self::Dbcop)
+            }
             [b'{', rest @ ..] if matches!(rest.trim_ascii_start(), [b'"', ..]) => {
                 // Without a header, schism's own events are told by the name of their time.
                 let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
@@ -40,6 +56,8 @@ impl Format {
             }
             [b'[', rest @ ..] => match rest.trim_ascii_start() {
                 [b'{', rest @ ..] if matches!(rest.trim_ascii_start(), [b'"', ..]) => Some(Self::Json),
+                // A vector in a vector is no operation.
+                [b'[', ..] => Some(Self::Dbcop),
                 _ => Some(Self::Edn),
             },
             [b'{' | b'(' | b'#' | b';', ..] => Some(Self::Edn),
@@ -53,7 +71,8 @@ const BEGINNING_BYTES: u64 = 64 << 10;
 
 /// Reads a history in any format. `format`: as the user says; `None`: as the file begins.
 ///
-/// Another tool's file does not say what it is of: `options.workload` must.
+/// Another tool's file does not say what it is of: `options.workload` must, but of plume's and dbcop's, which are always
+/// of `rw-register`.
 ///
 /// # Errors
 /// Every problem of a malformed file, each with its place.
@@ -72,6 +91,19 @@ pub fn read_any(mut reader: impl Read, format: Option<Format>, options: &ReadOpt
     if format == Format::Jsonl {
         return jsonl::read(BufReader::with_capacity(1 << 20, whole), options);
     }
+    if matches!(format, Format::Plume | Format::Dbcop) {
+        return match &options.workload {
+            Some(model) if model != sessions::MODEL => Err(problem(format!(
+                "sessions of transactions of reads and writes: the model is {}, and not {model}",
+                sessions::MODEL
+            ))),
+            _ => {
+                let foreign = Foreign::new(sessions::MODEL);
+                let whole = BufReader::with_capacity(1 << 20, whole);
+                if format == Format::Plume { plume::read(whole, foreign) } else { dbcop::read(whole, foreign) }
+            }
+        };
+    }
     let Some(model) = &options.workload else {
         return Err(problem("no header: another tool's history does not say what it is of".into()));
     };
@@ -79,6 +111,6 @@ pub fn read_any(mut reader: impl Read, format: Option<Format>, options: &ReadOpt
     match format {
         Format::PorcupineLog => porcupine::read(BufReader::with_capacity(1 << 20, whole), foreign),
         Format::Json => json::read(BufReader::with_capacity(1 << 20, whole), foreign),
-        Format::Edn | Format::Jsonl => edn::read(whole, foreign),
+        _ => edn::read(whole, foreign),
     }
 }

@@ -150,6 +150,7 @@ pub struct History {
     symbols: Vec<Arc<str>>,
     is_foreign: bool,
     is_keyed: bool,
+    is_timeless: bool,
     events: u64,
     time_end_ns: u64,
 }
@@ -275,6 +276,13 @@ impl History {
         self.is_keyed
     }
 
+    /// Whether the order of events is that of real time. A history of sessions alone (plume, dbcop) does not say what
+    /// happened first in different processes: there only the operations of one process follow each other.
+    #[must_use]
+    pub const fn has_real_time(&self) -> bool {
+        !self.is_timeless
+    }
+
     /// Time of the last event.
     #[must_use]
     pub const fn time_end_ns(&self) -> u64 {
@@ -377,6 +385,7 @@ impl HistoryBuilder {
                 symbols: Vec::new(),
                 is_foreign: false,
                 is_keyed: true,
+                is_timeless: false,
                 events: 0,
                 time_end_ns: 0,
             },
@@ -401,6 +410,11 @@ impl HistoryBuilder {
     /// Whether the values bear keys.
     pub(super) const fn set_keyed(&mut self, keyed: bool) {
         self.history.is_keyed = keyed;
+    }
+
+    /// The order of events says nothing but each process' own.
+    pub(super) const fn set_timeless(&mut self) {
+        self.history.is_timeless = true;
     }
 
     /// The number of what is no integer: one that no integer of the history has, for those below

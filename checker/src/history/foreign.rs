@@ -85,6 +85,11 @@ impl Foreign {
         Self { builder, model: models::by_name(model), shape, index: 0, time_ns: 0, backwards: None }
     }
 
+    /// The order of its events says nothing but each process' own.
+    pub(super) const fn set_timeless(&mut self) {
+        self.builder.set_timeless();
+    }
+
     /// Something is wrong with the next event, which is at this line.
     pub(super) fn note(&mut self, line: Option<u64>, message: String) {
         self.problem(Problem { line, column: None, event_index: Some(self.index), message });

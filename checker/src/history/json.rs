@@ -136,7 +136,7 @@ impl File {
 }
 
 /// Strings as words are kept: one that begins with a quote gets quotes of its own, so that [`super::plain`] gives it back.
-fn as_words(json: Json) -> Json {
+pub(super) fn as_words(json: Json) -> Json {
     match json {
         Json::String(text) if text.starts_with('"') => Json::String(Json::from(text).to_string()),
         Json::Array(items) => Json::Array(items.into_iter().map(as_words).collect()),

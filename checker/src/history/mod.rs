@@ -6,6 +6,7 @@
 
 mod any;
 mod columns;
+mod dbcop;
 mod edn;
 mod event;
 mod foreign;
@@ -14,8 +15,10 @@ mod json;
 mod jsonl;
 #[doc(hidden)]
 pub mod notation;
+mod plume;
 mod porcupine;
 mod problem;
+mod sessions;
 mod side;
 mod value;
 
