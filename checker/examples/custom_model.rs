@@ -1,4 +1,4 @@
-//! A model of one's own: a lock that its holder may take again, and must release as often.
+//! A model of one's own: a semaphore of two permits.
 //!
 //! `cargo run -p schism-checker --example custom_model`
 
@@ -9,39 +9,38 @@ use schism_checker::{
     linearizability::{Budget, check_model, models},
 };
 
-/// `acquire` and `release`, whose value says who.
-struct ReentrantMutex;
+/// `acquire` and `release` of a permit, whoever it is.
+struct Semaphore {
+    permits: u32,
+}
 
-impl models::Model for ReentrantMutex {
-    /// Who holds it, and how often.
-    type State = Option<(String, u32)>;
+impl models::Model for Semaphore {
+    /// Permits taken.
+    type State = u32;
 
-    fn step(&self, state: &Self::State, op: &models::ModelOp<'_>, next: &mut Vec<Self::State>) {
-        let who = op.value.to_json().to_string();
-        next.extend(match (op.f, state) {
-            ("acquire", None) => Some(Some((who, 1))),
-            ("acquire", Some((holder, times))) if *holder == who => Some(Some((who, times + 1))),
-            ("release", Some((holder, 1))) if *holder == who => Some(None),
-            ("release", Some((holder, times))) if *holder == who => Some(Some((who, times - 1))),
-            // Held by another, or by nobody.
+    fn step(&self, taken: &u32, op: &models::ModelOp<'_>, next: &mut Vec<u32>) {
+        next.extend(match op.f {
+            "acquire" if *taken < self.permits => Some(taken + 1),
+            "release" if *taken > 0 => Some(taken - 1),
+            // None is left, or none was taken.
             _ => None,
         });
     }
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let edn = "{:type :invoke, :process 0, :f :acquire, :value :a}
-               {:type :ok,     :process 0, :f :acquire, :value :a}
-               {:type :invoke, :process 0, :f :acquire, :value :a}
-               {:type :ok,     :process 0, :f :acquire, :value :a}
-               {:type :invoke, :process 1, :f :acquire, :value :b}
-               {:type :invoke, :process 0, :f :release, :value :a}
-               {:type :ok,     :process 0, :f :release, :value :a}
-               {:type :ok,     :process 1, :f :acquire, :value :b}";
+    let edn = "{:type :invoke, :process 0, :f :acquire}
+               {:type :ok,     :process 0, :f :acquire}
+               {:type :invoke, :process 1, :f :acquire}
+               {:type :ok,     :process 1, :f :acquire}
+               {:type :invoke, :process 2, :f :acquire}
+               {:type :ok,     :process 2, :f :acquire}
+               {:type :invoke, :process 0, :f :release}
+               {:type :ok,     :process 0, :f :release}";
     // A name that schism has no model for: the values stay as they are.
-    let options = ReadOptions { workload: Some("reentrant-mutex".into()) };
+    let options = ReadOptions { workload: Some("semaphore".into()) };
     let history = read_any(edn.as_bytes(), None, &options)?.history;
-    let check = check_model(&history, "reentrant-mutex", &ReentrantMutex, &Budget::default());
+    let check = check_model(&history, "semaphore", &Semaphore { permits: 2 }, &Budget::default());
     println!("{}: {}", check.valid.name(), check.summary);
     for finding in check.findings {
         println!("{}", finding.sentence);

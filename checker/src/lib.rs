@@ -90,11 +90,18 @@ pub const WORKLOADS: &[&str] = &[
     "cas-register",
     "list-append",
     "mutex",
+    "reentrant-mutex",
+    "fenced-lock",
     "multi-register",
     "kv",
     "fifo-queue",
     "unordered-queue",
     "stack",
+    "linearizable-set",
+    "grow-only-set",
+    "append-list",
+    "linearizable-counter",
+    "fetch-and-add",
 ];
 
 /// Runs the checkers that the history's workload calls for: its own first, then split brain, divergence, recovery and

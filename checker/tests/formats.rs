@@ -163,7 +163,7 @@ fn models_beside_registers() {
         (valid, said.as_str()),
         (
             Validity::Invalid,
-            "Process 0's dequeue :two ended ok at 0.000 s, but no order of the 3 operations up to then agrees with that, with real time and with the model."
+            "Process 0's dequeue :two ended ok at 0.000 s, but :two was put in once and was also given to another."
         )
     );
     assert_eq!(

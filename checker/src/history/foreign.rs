@@ -182,9 +182,9 @@ impl Foreign {
         }
     }
 
-    /// What the model has no objection to.
+    /// What the model has no objection to, whoever does it.
     fn of_model(&self, kind: EventType, f: &F, value: Value) -> Result<Value, String> {
-        let op = ModelOp { f: f.name(), value: &value, is_ok: kind == EventType::Ok };
+        let op = ModelOp { f: f.name(), value: &value, is_ok: kind == EventType::Ok, process: 0 };
         match self.model.and_then(|model| model.complaint(&op)) {
             Some(complaint) => Err(complaint),
             None => Ok(value),

@@ -7,6 +7,7 @@ use super::{
     general::{Call, is_linearization, search},
     keys::{self, KeyDecision, KeyOutcome},
     models::{Model, ModelOp},
+    monitors::Monitored,
     partition::NEVER,
     search::{Allowance, Answer},
     verdict,
@@ -25,16 +26,20 @@ const SHRINK_CALLS_MAX: usize = 400;
 /// Operations shown of evidence, the latest.
 const SHOWN_MAX: usize = 1000;
 
+/// What may decide a key's calls before the search.
+pub(crate) type Monitor = fn(&[Call<'_>]) -> Monitored;
+
 /// Checks a history against a model.
 pub fn check_model<M: Model + Sync>(history: &History, name: &str, model: &M, budget: &Budget) -> Check {
-    check_model_keeping(history, name, model, budget, None)
+    check_with(history, name, model, None, budget, None)
 }
 
-/// The same; puts what bears out the decision on each key into `keep`.
-pub(crate) fn check_model_keeping<M: Model + Sync>(
+/// The same, of a model that may have a monitor; puts what bears out the decision on each key into `keep`.
+pub(crate) fn check_with<M: Model + Sync>(
     history: &History,
     name: &str,
     model: &M,
+    monitor: Option<Monitor>,
     budget: &Budget,
     keep: Option<&mut Vec<KeyWitness>>,
 ) -> Check {
@@ -42,7 +47,7 @@ pub(crate) fn check_model_keeping<M: Model + Sync>(
     let mut by_key: BTreeMap<Option<String>, Vec<Call<'_>>> = BTreeMap::new();
     for op in history.ops().filter(|op| op.outcome != Outcome::Fail) {
         let is_ok = op.outcome == Outcome::Ok;
-        let model_op = ModelOp { f: op.f.name(), value: op.value, is_ok };
+        let model_op = ModelOp::of(&op);
         // What an indeterminate read would have answered tells nothing.
         if !is_ok && model.is_read(&model_op) {
             continue;
@@ -54,8 +59,36 @@ pub(crate) fn check_model_keeping<M: Model + Sync>(
     let keys: Vec<(i64, Option<String>, Vec<Call<'_>>)> =
         (0..).zip(by_key).map(|(number, (key, calls))| (number, key, calls)).collect();
     let outcomes = keys::decide_all(&keys, budget, |(number, key, calls), allowance| {
-        let (answer, steps) = search(model, calls, allowance);
         let mut witness = None;
+        // Calls that contradict each other before the event `before`.
+        let mut invalid = |shown: &[Call<'_>], before: u32, explanation: String| {
+            let ops = shown.iter().map(|call| call.id).collect();
+            witness = is_kept.then_some(Witness::Contradiction(Contradiction { ops, from: 0, before }));
+            let last = &shown[shown.len().saturating_sub(SHOWN_MAX)..];
+            KeyDecision::Nonlinearizable(Box::new(NonlinearizableKey {
+                key: *number,
+                key_name: key.clone(),
+                ops: last.iter().filter_map(|call| evidence_op(history, call.id, in_words(&call.op))).collect(),
+                explanation,
+            }))
+        };
+        let monitored = monitor.map_or(Monitored::NotApplicable, |monitor| monitor(calls));
+        if let Monitored::Contradiction(found) = &monitored {
+            let shown: Vec<Call<'_>> = found.calls.iter().map(|at| calls[*at as usize]).collect();
+            // A verdict that its own evidence does not bear out is none: let the search decide.
+            if is_possible(model, &shown) {
+                debug_assert!(false, "no contradiction: {found:?}");
+            } else {
+                let shown_by = &calls[found.shown_by as usize];
+                let explanation = format!("{}, but {}", ended(history, shown_by), found.why);
+                let decision = invalid(&shown, found.before, explanation);
+                return KeyOutcome { ops: calls.len() as u64, steps: calls.len() as u64, decision, witness };
+            }
+        }
+        let (answer, steps) = match monitored {
+            Monitored::Linearizable(order) => (Answer::Linearizable(order), calls.len() as u64),
+            Monitored::Contradiction(_) | Monitored::NotApplicable => search(model, calls, allowance),
+        };
         let decision = match answer {
             Answer::Linearizable(order) if is_linearization(model, calls, &order) => {
                 let id_of = |at: u32| calls[at as usize].id;
@@ -70,22 +103,20 @@ pub(crate) fn check_model_keeping<M: Model + Sync>(
             Answer::NotLinearizable { stuck_at } => {
                 let stuck = &calls[stuck_at as usize];
                 let evidence = shrink(model, calls, stuck);
-                let ops = evidence.iter().map(|call| call.id).collect();
-                let contradiction = Contradiction { ops, from: 0, before: stuck.ret.saturating_add(1) };
-                witness = is_kept.then_some(Witness::Contradiction(contradiction));
-                let shown = &evidence[evidence.len().saturating_sub(SHOWN_MAX)..];
-                KeyDecision::Nonlinearizable(Box::new(NonlinearizableKey {
-                    key: *number,
-                    key_name: key.clone(),
-                    ops: shown.iter().filter_map(|call| evidence_op(history, call.id, in_words(&call.op))).collect(),
-                    explanation: explain(history, stuck, evidence.len()),
-                }))
+                let explanation = explain(history, stuck, evidence.len());
+                invalid(&evidence, stuck.ret.saturating_add(1), explanation)
             }
         };
         KeyOutcome { ops: calls.len() as u64, steps, decision, witness }
     });
     let names = keys.into_iter().map(|(number, key, _)| (number, key));
     verdict(history, name, names.zip(outcomes), keep)
+}
+
+/// Whether the search finds an order for a monitor's evidence. (Evidence too large for it is not disproven.)
+fn is_possible<M: Model>(model: &M, shown: &[Call<'_>]) -> bool {
+    let allowance = Allowance { steps: SHRINK_STEPS_MAX, memo_bytes: 50_000_000 };
+    shown.len() <= SHRINK_CALLS_MAX && matches!(search(model, shown, allowance).0, Answer::Linearizable(_))
 }
 
 /// The calls up to the return of the one at which every attempt got stuck, without the reads that the contradiction does
@@ -126,7 +157,7 @@ fn in_words(op: &ModelOp<'_>) -> String {
 }
 
 /// A value much as EDN writes it.
-fn value_in_words(json: &serde_json::Value) -> String {
+pub(super) fn value_in_words(json: &serde_json::Value) -> String {
     match json {
         serde_json::Value::Null => "nil".into(),
         serde_json::Value::String(word) => word.clone(),
@@ -138,13 +169,21 @@ fn value_in_words(json: &serde_json::Value) -> String {
 }
 
 fn explain(history: &History, stuck: &Call<'_>, ops: usize) -> String {
-    let Some(op) = history.op(stuck.id as usize) else { return String::new() };
     format!(
-        "process {}'s {}{} ended ok at {}, but no order of the {} up to then agrees with that, with real time and with the model",
+        "{}, but no order of the {} up to then agrees with that, with real time and with the model",
+        ended(history, stuck),
+        say::count(ops as u64, "operation"),
+    )
+}
+
+/// That an operation ended ok, and when.
+fn ended(history: &History, call: &Call<'_>) -> String {
+    let Some(op) = history.op(call.id as usize) else { return String::new() };
+    format!(
+        "process {}'s {}{} ended ok at {}",
         op.process,
-        in_words(&stuck.op),
+        in_words(&call.op),
         say::on(op.node),
         say::seconds(op.complete_ns.unwrap_or(op.invoke_ns)),
-        say::count(ops as u64, "operation"),
     )
 }

@@ -21,7 +21,7 @@ use rustc_hash::FxHashMap;
 
 use super::{
     memo::{Class, Memo, UsedSet, intern, use_one},
-    models::{Model, ModelOp},
+    models::{Model, ModelOp, text},
     partition::{NEVER, events},
     search::{Allowance, Answer, Shortage},
 };
@@ -101,12 +101,13 @@ impl<'c, M: Model> Search<'c, M> {
     /// `None`: too many calls are in flight at once.
     fn new(model: &'c M, calls: &'c [Call<'c>], allowance: Allowance) -> Option<Self> {
         let events = events(calls.iter().map(|call| (call.invoke, call.ret)));
-        let mut classes: FxHashMap<(&str, String, bool), Class> = FxHashMap::default();
+        let mut classes: FxHashMap<(&str, String, bool, u32), Class> = FxHashMap::default();
         let mut class = Vec::with_capacity(calls.len());
         let mut indeterminate: BTreeMap<Class, Vec<u32>> = BTreeMap::new();
         for (at, call) in (0_u32..).zip(calls) {
             let next = classes.len() as Class;
-            let same = (call.op.f, call.op.value.to_json().to_string(), call.op.is_ok);
+            let process = if model.is_about_processes() { call.op.process } else { 0 };
+            let same = (call.op.f, text(call.op.value), call.op.is_ok, process);
             let of = *classes.entry(same).or_insert(next);
             class.push(of);
             if call.ret == NEVER {
@@ -346,6 +347,14 @@ pub(crate) fn is_linearization<M: Model>(model: &M, calls: &[Call<'_>], order: &
             return false;
         }
         latest_invoke = latest_invoke.max(call.invoke);
+        if let [state] = &mut states[..]
+            && let Some(is_possible) = model.apply(state, &call.op)
+        {
+            if !is_possible {
+                return false;
+            }
+            continue;
+        }
         // A model may leave several states open.
         let mut next = Vec::new();
         states.iter().for_each(|state| model.step(state, &call.op, &mut next));

@@ -14,13 +14,13 @@ use super::{
 };
 use crate::history::Value;
 
-const AMPLE: Allowance = Allowance { steps: 10_000_000, memo_bytes: 500_000_000 };
+pub(super) const AMPLE: Allowance = Allowance { steps: 10_000_000, memo_bytes: 500_000_000 };
 
 /// What a call is made of.
-type Op = (&'static str, Value, bool);
+pub(super) type Op = (&'static str, Value, bool);
 
 /// By definition: some order of the completed calls and of any of the others, that respects real time and the model.
-fn brute<M: Model>(model: &M, calls: &[Call<'_>]) -> bool {
+pub(super) fn brute<M: Model>(model: &M, calls: &[Call<'_>]) -> bool {
     fn from<M: Model>(model: &M, calls: &[Call<'_>], done: u32, state: &M::State) -> bool {
         let open = |at: &usize| done >> at & 1 == 0;
         if (0..calls.len()).filter(open).all(|at| calls[at].ret == NEVER) {
@@ -39,7 +39,7 @@ fn brute<M: Model>(model: &M, calls: &[Call<'_>]) -> bool {
 }
 
 /// When each call is invoked and returns, from a word of choices; `NEVER` where it does not end ok.
-fn moments(ops: &[Op], choices: &[usize]) -> Vec<(u32, u32)> {
+pub(super) fn moments(ops: &[Op], choices: &[usize]) -> Vec<(u32, u32)> {
     let mut moments: Vec<(u32, u32)> = Vec::new();
     let mut open: Vec<usize> = Vec::new();
     let (mut index, mut choices) = (0, choices.iter().cycle());
@@ -58,9 +58,9 @@ fn moments(ops: &[Op], choices: &[usize]) -> Vec<(u32, u32)> {
     moments
 }
 
-fn calls<'o>(ops: &'o [Op], moments: &[(u32, u32)]) -> Vec<Call<'o>> {
+pub(super) fn calls<'o>(ops: &'o [Op], moments: &[(u32, u32)]) -> Vec<Call<'o>> {
     let call = |(id, ((f, value, is_ok), (invoke, ret))): (u32, (&'o Op, &(u32, u32)))| Call {
-        op: ModelOp { f, value, is_ok: *is_ok },
+        op: ModelOp { f, value, is_ok: *is_ok, process: id % 2 },
         invoke: *invoke,
         ret: *ret,
         id,
@@ -69,21 +69,25 @@ fn calls<'o>(ops: &'o [Op], moments: &[(u32, u32)]) -> Vec<Call<'o>> {
 }
 
 /// Gives each call the answer of an object to which it happened when it returned (or, if it never did, when invoked).
-fn answer<M: Model>(model: &M, ops: &mut [Op], moments: &[(u32, u32)], answers: &[Value]) {
+/// Tells those to which none of the answers was possible.
+pub(super) fn answer<M: Model>(model: &M, ops: &mut [Op], moments: &[(u32, u32)], answers: &[Value]) -> Vec<u32> {
     let mut order: Vec<usize> = (0..ops.len()).collect();
     order.sort_by_key(|at| if moments[*at].1 == NEVER { moments[*at].0 } else { moments[*at].1 });
     let mut state = M::State::default();
+    let mut impossible = Vec::new();
     for at in order {
         let (f, value, is_ok) = ops[at].clone();
         let possible = std::iter::once(value).chain(answers.iter().cloned()).find_map(|value| {
             let mut next = Vec::new();
-            model.step(&state, &ModelOp { f, value: &value, is_ok }, &mut next);
+            model.step(&state, &ModelOp { f, value: &value, is_ok, process: at as u32 % 2 }, &mut next);
             Some((value, next.pop()?))
         });
-        if let Some((value, next)) = possible {
-            (ops[at].1, state) = (value, next);
+        match possible {
+            Some((value, next)) => (ops[at].1, state) = (value, next),
+            None => impossible.push(at as u32),
         }
     }
+    impossible
 }
 
 /// Tries a model: `ops` are all that may be done, with all answers; `answers` those that an object may give.
@@ -129,7 +133,7 @@ fn try_model<M: Model>(name: &str, model: &M, ops: &[Op], answers: &[Value]) {
     assert!(valid > cases / 6 && invalid > cases / 6, "{name}: {valid} valid, {invalid} invalid");
 }
 
-fn json(text: &str) -> Value {
+pub(super) fn json(text: &str) -> Value {
     Value::from_json(serde_json::from_str(text).unwrap())
 }
 

@@ -15,6 +15,7 @@ mod keys;
 mod memo;
 mod model;
 pub mod models;
+mod monitors;
 mod partition;
 mod recheck;
 mod search;

@@ -14,17 +14,17 @@ impl Model for FifoQueue {
     type State = VecDeque<String>;
 
     fn step(&self, queue: &VecDeque<String>, op: &ModelOp<'_>, next: &mut Vec<VecDeque<String>>) {
-        let mut after = queue.clone();
+        self.step_by_apply(queue, op, next);
+    }
+
+    fn apply(&self, queue: &mut VecDeque<String>, op: &ModelOp<'_>) -> Option<bool> {
         if op.f == "enqueue" {
-            after.push_back(text(op.value));
-            next.push(after);
-            return;
+            queue.push_back(text(op.value));
+            return Some(true);
         }
-        let given = after.pop_front();
+        let given = queue.pop_front();
         let answer = (*op.value != Value::Nil).then(|| text(op.value));
-        if !op.is_ok || given == answer {
-            next.push(after);
-        }
+        Some(!op.is_ok || given == answer)
     }
 
     fn heap_bytes(&self, values: &VecDeque<String>) -> usize {

@@ -12,17 +12,17 @@ impl Model for Stack {
     type State = Vec<String>;
 
     fn step(&self, stack: &Vec<String>, op: &ModelOp<'_>, next: &mut Vec<Vec<String>>) {
-        let mut after = stack.clone();
+        self.step_by_apply(stack, op, next);
+    }
+
+    fn apply(&self, stack: &mut Vec<String>, op: &ModelOp<'_>) -> Option<bool> {
         if op.f == "push" {
-            after.push(text(op.value));
-            next.push(after);
-            return;
+            stack.push(text(op.value));
+            return Some(true);
         }
-        let given = after.pop();
+        let given = stack.pop();
         let answer = (*op.value != Value::Nil).then(|| text(op.value));
-        if !op.is_ok || given == answer {
-            next.push(after);
-        }
+        Some(!op.is_ok || given == answer)
     }
 
     fn heap_bytes(&self, values: &Vec<String>) -> usize {

@@ -1,0 +1,32 @@
+//! A number that is added to.
+
+use super::{Model, ModelOp, unknown};
+
+/// `add n` and `read`; a read's answer is exact.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Counter;
+
+impl Model for Counter {
+    type State = i64;
+
+    fn step(&self, count: &i64, op: &ModelOp<'_>, next: &mut Vec<i64>) {
+        next.extend(match (op.f, op.value.as_int()) {
+            ("add", Some(delta)) => count.checked_add(delta),
+            ("read", answer) if !op.is_ok || answer == Some(*count) => Some(*count),
+            _ => None,
+        });
+    }
+
+    fn is_read(&self, op: &ModelOp<'_>) -> bool {
+        op.f == "read"
+    }
+
+    fn complaint(&self, op: &ModelOp<'_>) -> Option<String> {
+        match op.f {
+            "add" if op.value.as_int().is_some() => None,
+            "read" if !op.is_ok || op.value.as_int().is_some() => None,
+            "add" | "read" => Some("the value must be an integer".into()),
+            _ => unknown(op, "add and read"),
+        }
+    }
+}
