@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     name = "schism",
     version,
     about,
+    propagate_version = true,
     after_help = "Exit codes: 0 valid, 1 invalid, 2 unknown, 254 bad usage or input, 255 failure of schism itself.\n\n\
 Examples:
   schism run memory --set lie=lost-write           a first try: no root, no database
@@ -221,12 +222,13 @@ pub(crate) struct CheckArgs {
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// What the history is of, for files that do not say so: register, cas-register, multi-register, kv, mutex,
-    /// fifo-queue, unordered-queue, stack, set, list-append.
+    /// fifo-queue, unordered-queue, stack, list-append; and Jepsen's checks set, set-full, bank, long-fork, comments,
+    /// sequential, unique-ids, queue, total-queue, counter.
     #[arg(long, short, value_name = "NAME")]
     pub(crate) model: Option<String>,
     /// How the files are written, instead of as they begin: jsonl, edn, json (Jepsen's maps), porcupine (its logs),
     /// plume, dbcop.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, short, value_name = "NAME")]
     pub(crate) format: Option<String>,
     /// About how long the search for an order may take, a file, where no faster way decides. It is counted in work, so
     /// that the answer is the same on every machine.
@@ -239,11 +241,44 @@ pub(crate) struct CheckArgs {
     #[arg(long, short, conflicts_with = "json")]
     pub(crate) quiet: bool,
     /// Consistency models that transactions must keep, instead of those in the file's header.
-    #[arg(long, value_name = "MODEL,…", value_delimiter = ',')]
+    #[arg(long, short, value_name = "MODEL,…", value_delimiter = ',')]
     pub(crate) consistency_models: Vec<String>,
     /// Print one JSON object a line: file, model, valid, and what the checkers found.
     #[arg(long)]
     pub(crate) json: bool,
+    /// As elle-cli has it: `json` prints one object a file, with its field names.
+    #[arg(long, short = 'v', value_enum, default_value_t = Output::Text, hide_default_value = true)]
+    pub(crate) output: Output,
+    /// The same as `--output json`.
+    #[arg(long, conflicts_with_all = ["quiet", "json"])]
+    pub(crate) verbose: bool,
+    /// long-fork: how many keys every read reads [default: as many as the first one].
+    #[arg(long, short, value_name = "N")]
+    pub(crate) group_size: Option<usize>,
+    /// bank: the sum of all balances [default: that of the first read].
+    #[arg(long, short = 'o', value_name = "N", allow_negative_numbers = true)]
+    pub(crate) total_amount: Option<i64>,
+    /// bank: transfers of more are counted; no verdict depends on it.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) max_transfer: Option<i64>,
+    /// bank: a balance may be below zero.
+    #[arg(long, short = 'n')]
+    pub(crate) allow_negative_balances: bool,
+    /// Taken from elle-cli's scripts, and said to have no effect.
+    #[arg(long, short = 't', value_name = "MS", hide = true)]
+    pub(crate) plot_timeout: Option<u64>,
+    /// Taken from elle-cli's scripts, and said to have no effect.
+    #[arg(long, short = 'b', value_name = "BYTES", hide = true)]
+    pub(crate) max_plot_bytes: Option<u64>,
+}
+
+/// elle-cli's two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// A readable summary.
+    Text,
+    /// One JSON object a file.
+    Json,
 }
 
 #[derive(Debug, Args)]

@@ -82,6 +82,12 @@ fn visible_commands() -> clap::Command {
     clap::Command::new("schism").subcommands(all.get_subcommands().filter(|command| !command.is_hide_set()).cloned())
 }
 
+/// Something that is no error, on standard error, where no script takes it for a result.
+#[expect(clippy::print_stderr, reason = "warnings of the command line belong there")]
+fn print_warning(text: &str) {
+    eprintln!("schism: warning: {text}");
+}
+
 /// One clear error on standard error.
 #[expect(clippy::print_stderr, reason = "errors of the command line belong there")]
 fn print_error(error: &anyhow::Error) {

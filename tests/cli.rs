@@ -309,6 +309,90 @@ fn check_reads_what_other_tools_wrote() {
     }
 }
 
+/// What a script made for elle-cli gives, and what it reads.
+#[test]
+fn check_takes_the_options_of_elle_cli_and_prints_its_lines() {
+    let folder = scratch();
+    let write = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        path.display().to_string()
+    };
+    let bank = write(
+        "bank.json",
+        r#"[{"type":"invoke","f":"read","process":0,"time":1,"index":0},
+            {"type":"ok","f":"read","process":0,"time":2,"value":{"0":100,"7":0},"index":1},
+            {"type":"invoke","f":"read","process":0,"time":3,"index":2},
+            {"type":"ok","f":"read","process":0,"time":4,"value":{"0":101,"7":-1},"index":3}]"#,
+    );
+    let fork = write(
+        "fork.edn",
+        "[{:type :invoke, :f :read, :value [[:r 0 nil] [:r 1 nil]]} {:type :ok, :f :read, :value [[:r 0 1] [:r 1 nil]]}
+          {:type :invoke, :f :read, :value [[:r 1 nil] [:r 0 nil]]} {:type :ok, :f :read, :value [[:r 1 1] [:r 0 nil]]}]",
+    );
+    let unread =
+        write("set.edn", "{:type :invoke :process 0 :f :add :value 1} {:type :ok :process 0 :f :add :value 1}");
+    for (args, file, code, word) in [
+        (&["--model", "bank"][..], &bank, 1, "false"),
+        (&["-m", "bank", "-n", "-f", "json"], &bank, 0, "true"),
+        (&["--model", "bank", "--allow-negative-balances", "--total-amount", "99"], &bank, 1, "false"),
+        (&["-m", "bank", "-n", "-o", "100", "--max-transfer", "5"], &bank, 0, "true"),
+        (&["--model", "long-fork"], &fork, 1, "false"),
+        (&["--model", "long-fork", "--group-size", "2"], &fork, 1, "false"),
+        (&["--model", "long-fork", "-g", "3"], &fork, 2, "unknown"),
+        (&["--model", "set"], &unread, 2, "unknown"),
+        (&["--model", "counter", "-v", "text"], &unread, 0, "true"),
+    ] {
+        let ended = run(schism().arg("check").args(args).arg(file)).expect(code);
+        assert_eq!(ended.stdout.lines().next(), Some(format!("{file}\t{word}").as_str()), "{args:?}");
+        assert_eq!(ended.stderr, "", "{args:?}");
+        let quiet = run(schism().args(["check", "--quiet"]).args(args).arg(file)).expect(code);
+        assert_eq!(quiet.stdout, format!("{file}\t{word}\n"), "{args:?}");
+    }
+    // JSON, with Jepsen's names.
+    for args in [&["--verbose"][..], &["--output", "json"], &["-v", "json"]] {
+        let found = run(schism().args(["check", "-m", "bank"]).args(args).arg(&bank)).expect(1).json();
+        assert_eq!((&found["valid?"], &found["error-count"]), (&Value::from(false), &Value::from(1)));
+        assert_eq!(found["first-error"]["negative"][0], -1);
+        assert_eq!(
+            (&found["file"], &found["model"], found.get("of")),
+            (&Value::from(bank.as_str()), &Value::from("bank"), None)
+        );
+    }
+    let found = run(schism().args(["check", "-m", "set", "--verbose"]).arg(&unread)).expect(2).json();
+    assert_eq!((&found["valid?"], &found["error"]), (&Value::from("unknown"), &Value::from("the set was never read")));
+    // An option that the model has no use for does not stop a script, and is not passed over in silence.
+    let options = ["-g", "2", "--total-amount", "1", "--max-transfer", "1", "-n", "-t", "5000", "-b", "65536"];
+    let ended = run(schism().args(["check", "-m", "set", "-q"]).args(options).args([&unread, &unread])).expect(2);
+    assert_eq!(
+        ended.stderr.lines().filter(|line| line.starts_with("schism: warning: --")).count(),
+        6,
+        "{}",
+        ended.stderr
+    );
+    assert!(
+        ended.stderr.contains("--group-size has no effect on set: it is an option of long-fork"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(ended.stdout.lines().count(), 2);
+    // What cannot be done says so, and judges the other files.
+    for (args, says) in [
+        (&["-m", "bank", "--group-size", "many"][..], "--group-size"),
+        (&["-m", "bank", "--verbose", "--quiet"], "cannot be used with"),
+        (&["-m", "bank", "-v", "json", "-q"], "--output json is one of three ways to print"),
+        (&["-m", "bank", "-v", "xml"], "invalid value 'xml'"),
+        (&["-m", "knossos-mutex"], "there is no model `knossos-mutex`"),
+        (&["-m", "counter", "nowhere"], "cannot read nowhere: No such file"),
+        (&["-m", "set"], "read: the value of an ok read or drain must be a list"),
+    ] {
+        let ended = run(schism().arg("check").args(args).arg(&bank)).expect(254);
+        assert!(ended.stderr.contains(says), "{args:?}: {}", ended.stderr);
+    }
+    let ended = run(schism().args(["check", "--version"])).expect(0);
+    assert!(ended.stdout.ends_with(&format!(" {}\n", env!("CARGO_PKG_VERSION"))), "{}", ended.stdout);
+}
+
 #[test]
 fn check_judges_each_file_and_its_exit_code_is_the_worst() {
     let (good, bad) = (scratch(), scratch());

@@ -40,6 +40,7 @@ pub mod durability;
 mod histogram;
 pub mod history;
 pub mod isolation;
+pub mod jepsen;
 pub mod linearizability;
 mod say;
 mod verdict;
@@ -51,6 +52,8 @@ pub use verdict::{Check, Details, Finding, Validity};
 pub struct Options {
     /// What the search for a linearization may cost.
     pub linearizability: linearizability::Budget,
+    /// What Jepsen's own checkers of simple objects are told.
+    pub jepsen: jepsen::JepsenOptions,
 }
 
 /// Why a history could not be checked at all.
@@ -102,6 +105,15 @@ pub const WORKLOADS: &[&str] = &[
     "append-list",
     "linearizable-counter",
     "fetch-and-add",
+    "set-full",
+    "bank",
+    "long-fork",
+    "comments",
+    "sequential",
+    "unique-ids",
+    "queue",
+    "total-queue",
+    "counter",
 ];
 
 /// Runs the checkers that the history's workload calls for: its own first, then split brain, divergence, recovery and
@@ -133,15 +145,17 @@ fn check_keeping(
         return Err(CheckError::NoRealTime { model });
     }
     let own = match history.header().workload.as_str() {
-        "set" => durability::set::check(history),
+        // Of our own runs it is known which reads are final, and of whom.
+        "set" if !history.is_foreign() => durability::set::check(history),
         "register" | "cas-register" => linearizability::check_keeping(history, &options.linearizability, keep),
         "list-append" => isolation::list_append::check(history),
-        other => match linearizability::models::by_name(other) {
-            Some(model) => {
+        other => match (jepsen::by_name(other), linearizability::models::by_name(other)) {
+            (Some(model), _) => model.check(history, &options.jepsen)?,
+            (None, Some(model)) => {
                 model.fits(history)?;
                 model.check(other, history, &options.linearizability, keep)
             }
-            None => return Err(CheckError::UnknownWorkload { workload: other.into() }),
+            (None, None) => return Err(CheckError::UnknownWorkload { workload: other.into() }),
         },
     };
     if history.is_foreign() {

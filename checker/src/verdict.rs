@@ -72,7 +72,8 @@ impl<'de> Deserialize<'de> for Validity {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Check {
-    /// The checker's name: `set`, `linearizability`, `list-append`, `split-brain`, `divergence`, `recovery`, `activity`.
+    /// The checker's name: `set`, `linearizability`, `list-append`, `split-brain`, `divergence`, `recovery`, `activity`,
+    /// or one of [`crate::jepsen::NAMES`].
     pub name: String,
     /// The verdict.
     pub valid: Validity,
@@ -117,6 +118,8 @@ pub enum Details {
     Linearizability(crate::linearizability::LinearizabilityResult),
     /// What is decided of list-append histories without a dependency graph.
     ListAppend(crate::isolation::list_append::ListAppendResult),
+    /// One of Jepsen's own checkers of simple objects.
+    Jepsen(crate::jepsen::JepsenResult),
     /// Windows with two acknowledging primaries.
     SplitBrain(crate::divergence::split_brain::SplitBrainResult),
     /// Differences between the nodes' final states.

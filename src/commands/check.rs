@@ -1,6 +1,7 @@
 //! `schism check`: judge recorded histories again, without a database.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{self, BufRead as _, BufReader, Read},
     path::Path,
@@ -10,13 +11,14 @@ use std::{
 use schism_checker::{
     Check, Details, Options, Validity, WORKLOADS,
     history::{Format, History, ReadOptions, read_any},
+    jepsen::JepsenOptions,
     linearizability::Budget,
 };
 use serde::Serialize;
 
 use crate::{
     check::combine,
-    cli::CheckArgs,
+    cli::{CheckArgs, Output},
     exit,
     exit::usage,
     output::{self, print_line},
@@ -51,10 +53,14 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<u8> {
     for model in &args.consistency_models {
         crate::plan::choose("consistency model", model, schism_checker::isolation::list_append::known_models())?;
     }
+    if args.output == Output::Json && (args.quiet || args.json) {
+        return Err(usage("--output json is one of three ways to print; the others are --quiet and --json"));
+    }
     let mut verdicts = Vec::new();
     let mut bad_input = false;
+    let mut said = BTreeSet::new();
     for file in &args.files {
-        match check_file(file, args) {
+        match check_file(file, args, &mut said) {
             Ok(valid) => verdicts.push(valid),
             Err(error) => {
                 bad_input = true;
@@ -65,21 +71,83 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<u8> {
     Ok(if bad_input { exit::USAGE } else { exit::of_validity(Validity::combine(verdicts)) })
 }
 
-fn check_file(file: &Path, args: &CheckArgs) -> anyhow::Result<Validity> {
+/// `said`: warnings that were printed already.
+fn check_file(file: &Path, args: &CheckArgs, said: &mut BTreeSet<String>) -> anyhow::Result<Validity> {
     let path = if file.is_dir() { file.join("history.jsonl") } else { file.to_path_buf() };
     let (history, warnings) = read_file(&path, args)?;
+    for warning in without_effect(args, &history.header().workload) {
+        if !said.contains(&warning) {
+            crate::print_warning(&warning);
+            said.insert(warning);
+        }
+    }
     let memory_bytes = args.memory_limit.unwrap_or_else(half_of_free_bytes);
     let budget = Budget::about(Duration::from_millis(args.time_limit), memory_bytes);
-    let checks = schism_checker::check(&history, &Options { linearizability: budget })
+    let jepsen = JepsenOptions {
+        group_size: args.group_size,
+        total_amount: args.total_amount,
+        max_transfer: args.max_transfer,
+        allow_negative_balances: args.allow_negative_balances,
+    };
+    let checks = schism_checker::check(&history, &Options { linearizability: budget, jepsen })
         .map_err(|error| usage(format!("{}: {error}", path.display())))?;
     let valid = combine(&checks);
     if args.quiet {
-        let word = serde_json::to_string(&valid)?;
-        print_line(&format!("{}\t{}", path.display(), word.trim_matches('"')))?;
+        print_line(&line(&path, valid))?;
+    } else if args.verbose || args.output == Output::Json {
+        print_line(&as_elle_cli(&path, &history, valid, &checks)?)?;
     } else {
         print(&path, &history, valid, &warnings, &checks, args.json)?;
     }
     Ok(valid)
+}
+
+/// The line that elle-cli prints: its words for verdicts are Jepsen's.
+fn line(path: &Path, valid: Validity) -> String {
+    let word = match valid {
+        Validity::Valid => "true",
+        Validity::Invalid => "false",
+        Validity::Unknown => "unknown",
+    };
+    format!("{}\t{word}", path.display())
+}
+
+/// What elle-cli prints when asked for JSON: the figures of the history's own check, under Jepsen's names.
+fn as_elle_cli(path: &Path, history: &History, valid: Validity, checks: &[Check]) -> anyhow::Result<String> {
+    let mut object = serde_json::Map::new();
+    object.insert("file".into(), path.display().to_string().into());
+    object.insert("model".into(), history.header().workload.clone().into());
+    object.insert("valid?".into(), serde_json::to_value(valid)?);
+    if let Some(check) = checks.first() {
+        if let Some(reason) = &check.reason {
+            object.insert("error".into(), reason.clone().into());
+        }
+        if let serde_json::Value::Object(details) = serde_json::to_value(&check.details)? {
+            object.extend(details.into_iter().filter(|(name, _)| !matches!(name.as_str(), "of" | "model")));
+        }
+    }
+    Ok(serde_json::to_string_pretty(&object)?)
+}
+
+/// Options that change nothing of a history's check. They are no errors: scripts made for elle-cli give all of them
+/// always.
+fn without_effect(args: &CheckArgs, model: &str) -> Vec<String> {
+    let none = |name: &str, why: &str| format!("--{name} has no effect{why}");
+    let only = |given: bool, name: &str, of: &str| {
+        (given && model != of).then(|| none(name, &format!(" on {model}: it is an option of {of}")))
+    };
+    let no_plot = ": schism draws no plot that would need a limit";
+    [
+        only(args.group_size.is_some(), "group-size", "long-fork"),
+        only(args.total_amount.is_some(), "total-amount", "bank"),
+        only(args.max_transfer.is_some(), "max-transfer", "bank"),
+        only(args.allow_negative_balances, "allow-negative-balances", "bank"),
+        args.plot_timeout.map(|_| none("plot-timeout", no_plot)),
+        args.max_plot_bytes.map(|_| none("max-plot-bytes", no_plot)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Half of the memory that is free now; where that cannot be asked, what any machine has.
@@ -144,7 +212,7 @@ fn print(
         let line = Line { file: path, model: &history.header().workload, valid, reason, evidence, warnings, checks };
         return print_line(&serde_json::to_string(&line)?);
     }
-    let mut text = format!("{}: {}\n", path.display(), valid.name());
+    let mut text = format!("{}\n", line(path, valid));
     for warning in warnings {
         text.push_str(&format!("  warning: {warning}\n"));
     }

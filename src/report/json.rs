@@ -80,7 +80,7 @@ fn visit_lists(details: &mut Details, visit: &mut impl Visit) -> anyhow::Result<
         Details::Linearizability(keys) => visit.visit(INVALID_KEYS, &mut keys.invalid_keys),
         Details::SplitBrain(split_brain) => visit.visit(WINDOWS, &mut split_brain.windows),
         Details::Divergence(divergence) => visit.visit(DIFFERENCES, &mut divergence.differences),
-        Details::Recovery(_) | Details::Activity(_) => Ok(()),
+        Details::Jepsen(_) | Details::Recovery(_) | Details::Activity(_) => Ok(()),
     }
 }
 

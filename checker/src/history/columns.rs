@@ -12,6 +12,7 @@ use super::{
     ClaimEvent, Event, EventType, F, FaultEvent, Header, OpError, PhaseEvent, Problem, Problems, Process,
     RecoveryEvent, Value,
 };
+use crate::jepsen;
 
 /// How an operation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -151,6 +152,7 @@ pub struct History {
     is_foreign: bool,
     is_keyed: bool,
     is_timeless: bool,
+    names_processes: bool,
     events: u64,
     time_end_ns: u64,
 }
@@ -283,6 +285,12 @@ impl History {
         !self.is_timeless
     }
 
+    /// Whether operations say whose they are. Where a foreign history does not, each has a process that means nothing.
+    #[must_use]
+    pub const fn names_processes(&self) -> bool {
+        self.names_processes
+    }
+
     /// Time of the last event.
     #[must_use]
     pub const fn time_end_ns(&self) -> u64 {
@@ -296,6 +304,8 @@ enum Shapes {
     Set,
     Register,
     ListAppend,
+    /// Whatever one of Jepsen's checkers has no complaint about.
+    Jepsen,
     /// Another workload: nothing is known of its values.
     Any,
 }
@@ -306,6 +316,7 @@ impl Shapes {
             "set" => Self::Set,
             "register" | "cas-register" => Self::Register,
             "list-append" => Self::ListAppend,
+            other if jepsen::by_name(other).is_some() => Self::Jepsen,
             _ => Self::Any,
         }
     }
@@ -313,7 +324,7 @@ impl Shapes {
     /// What is wrong with the value of an invocation (`is_ok` false) or an `ok` completion (true).
     fn complaint(self, f: &F, value: &Value, is_ok: bool) -> Option<&'static str> {
         let (fits, complaint) = match (self, f) {
-            (Self::Any, _) => return None,
+            (Self::Any | Self::Jepsen, _) => return None,
             (Self::Set, F::Add) => (value.as_int().is_some(), "the value of an add must be an integer"),
             (Self::Set, F::Read) => {
                 (!is_ok || value.as_ints().is_some(), "the value of an ok read must be a list of integers")
@@ -386,6 +397,7 @@ impl HistoryBuilder {
                 is_foreign: false,
                 is_keyed: true,
                 is_timeless: false,
+                names_processes: true,
                 events: 0,
                 time_end_ns: 0,
             },
@@ -403,8 +415,12 @@ impl HistoryBuilder {
     }
 
     /// Of another tool's making.
-    pub(super) const fn set_foreign(&mut self) {
+    pub(super) fn set_foreign(&mut self) {
         self.history.is_foreign = true;
+        // Another tool's set is judged as Jepsen judges it.
+        if jepsen::by_name(&self.history.header.workload).is_some() {
+            self.shapes = Shapes::Jepsen;
+        }
     }
 
     /// Whether the values bear keys.
@@ -415,6 +431,11 @@ impl HistoryBuilder {
     /// The order of events says nothing but each process' own.
     pub(super) const fn set_timeless(&mut self) {
         self.history.is_timeless = true;
+    }
+
+    /// No operation says whose it is.
+    pub(super) const fn set_nameless(&mut self) {
+        self.history.names_processes = false;
     }
 
     /// The number of what is no integer: one that no integer of the history has, for those below
@@ -572,9 +593,15 @@ impl HistoryBuilder {
     /// another value than it was invoked with would be judged by one of the two at random; so it is a problem.
     fn completed_value(&self, at: usize, value: Value, f: &F) -> Result<Option<Value>, String> {
         let invoked = &self.history.columns.value[at];
-        let writes = matches!(f, F::Add | F::Write | F::Cas) && self.shapes != Shapes::Any;
+        let writes = match self.shapes {
+            Shapes::Any => false,
+            Shapes::Jepsen => !jepsen::answers(f),
+            Shapes::Set | Shapes::Register | Shapes::ListAppend => matches!(f, F::Add | F::Write | F::Cas),
+        };
         if writes {
-            if value == Value::Nil || value == *invoked {
+            // What a transfer brought about does not matter.
+            let is_free = matches!(f, F::Other(name) if **name == *"transfer");
+            if value == Value::Nil || value == *invoked || is_free {
                 return Ok(None);
             }
             return Err(format!("{} ends ok with another value than it was invoked with", f.name()));

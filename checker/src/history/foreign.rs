@@ -8,7 +8,10 @@
 use std::sync::Arc;
 
 use super::{Event, EventType, F, Header, HistoryBuilder, Loaded, Mop, OpError, Problem, Problems, Process, Value};
-use crate::linearizability::models::{self, AnyModel, ModelOp};
+use crate::{
+    jepsen::{self, JepsenModel},
+    linearizability::models::{self, AnyModel, ModelOp},
+};
 
 /// An event as another tool wrote it.
 #[derive(Debug)]
@@ -35,6 +38,45 @@ pub(super) enum Who {
     Number(i64),
     /// The nemesis or another that carries out no operations.
     Other,
+    /// It is not said.
+    Nobody,
+}
+
+/// Operations that do not say whose they are: each gets a process while it is in flight.
+#[derive(Debug, Default)]
+struct Nameless {
+    /// What is in flight, in the order of invocation.
+    open: Vec<(u32, F, Value)>,
+    free: Vec<u32>,
+    processes: u32,
+}
+
+impl Nameless {
+    fn invoke(&mut self, f: &F, value: &Value) -> u32 {
+        let process = self.free.pop().unwrap_or_else(|| {
+            self.processes += 1;
+            self.processes - 1
+        });
+        self.open.push((process, f.clone(), value.clone()));
+        process
+    }
+
+    /// The operation that ends here: the earliest that does the same, of writes with the same value.
+    fn end(&mut self, f: &F, value: &Value) -> Result<u32, String> {
+        let same = |(_, other, argument): &(u32, F, Value)| {
+            other == f && (jepsen::answers(f) || *value == Value::Nil || argument == value)
+        };
+        let mut candidates = self.open.iter().enumerate().filter(|(_, open)| same(open));
+        let Some((at, _)) = candidates.next() else {
+            return Err(format!("{} ends, but none was invoked that it could be", f.name()));
+        };
+        if *value == Value::Nil && !jepsen::answers(f) && candidates.next().is_some() {
+            return Err(format!("without :process and :value it is not told which {} ends", f.name()));
+        }
+        let (process, ..) = self.open.remove(at);
+        self.free.push(process);
+        Ok(process)
+    }
 }
 
 /// A history in the making.
@@ -42,7 +84,12 @@ pub(super) struct Foreign {
     builder: HistoryBuilder,
     /// Where it is one that values can be held against.
     model: Option<&'static dyn AnyModel>,
+    /// Or one of Jepsen's checkers.
+    jepsen: Option<&'static JepsenModel>,
     shape: Shape,
+    /// Whether operations say whose they are; the first one tells.
+    named: Option<bool>,
+    nameless: Nameless,
     index: u64,
     time_ns: u64,
     /// The first event at which time goes backwards, and how often it does.
@@ -56,7 +103,8 @@ enum Shape {
     Register {
         keyed: Option<bool>,
     },
-    Set,
+    /// An element or a list of elements, as integers.
+    Elements,
     ListAppend,
     /// `[key, value]`, from a key that stands beside.
     Keyed,
@@ -75,14 +123,25 @@ impl Foreign {
             consistency_models: Vec::new(),
         });
         builder.set_foreign();
+        let jepsen = jepsen::by_name(model);
         let shape = match model {
             "register" | "cas-register" => Shape::Register { keyed: None },
-            "set" => Shape::Set,
             "list-append" => Shape::ListAppend,
             "kv" => Shape::Keyed,
+            _ if jepsen.is_some_and(|model| model.has_elements) => Shape::Elements,
             _ => Shape::AsIs,
         };
-        Self { builder, model: models::by_name(model), shape, index: 0, time_ns: 0, backwards: None }
+        Self {
+            builder,
+            model: models::by_name(model),
+            jepsen,
+            shape,
+            named: None,
+            nameless: Nameless::default(),
+            index: 0,
+            time_ns: 0,
+            backwards: None,
+        }
     }
 
     /// The order of its events says nothing but each process' own.
@@ -103,12 +162,13 @@ impl Foreign {
     pub(super) fn push(&mut self, event: ForeignEvent, line: Option<u64>) {
         let index = self.index;
         self.index += 1;
-        let Who::Number(process) = event.who else { return };
+        if event.who == Who::Other {
+            return;
+        }
         let problem = |message: String| Problem { line, column: None, event_index: Some(index), message };
-        let Ok(process) = u32::try_from(process) else {
-            return self
-                .builder
-                .note(problem(format!("{process} is no process number: they are from 0 to {}", u32::MAX)));
+        let process = match self.process_of(&event) {
+            Ok(process) => process,
+            Err(message) => return self.builder.note(problem(message)),
         };
         // Transactions are the only operations of their models, and Elle's own histories often do not name them.
         let usual = (self.shape == Shape::ListAppend).then_some(F::Txn);
@@ -169,17 +229,60 @@ impl Foreign {
                 };
                 Ok(self.register(kind, f, key, &value))
             }
-            Shape::Set => Ok(match f {
-                F::Read if kind == EventType::Invoke => Value::Nil,
-                F::Read => self.elements(&value),
-                _ => Value::Int(self.int_of(&value)),
-            }),
+            Shape::Elements => {
+                let value = self.of_elements(kind, f, value);
+                self.of_jepsen(kind, f, value)
+            }
             Shape::ListAppend => self.mops(&value),
             Shape::Keyed => {
                 self.of_model(kind, f, key.map_or_else(|| value.clone(), |key| Value::list(vec![key, value.clone()])))
             }
-            Shape::AsIs => self.of_model(kind, f, value),
+            Shape::AsIs => {
+                let value = self.of_jepsen(kind, f, value)?;
+                self.of_model(kind, f, value)
+            }
         }
+    }
+
+    /// Elements as integers: those of a list where a list is answered, else one.
+    fn of_elements(&mut self, kind: EventType, f: &F, value: Value) -> Value {
+        if kind == EventType::Invoke && jepsen::answers(f) || value == Value::Nil {
+            return Value::Nil;
+        }
+        match f.name() {
+            "read" | "drain" => self.elements(&value),
+            _ => Value::Int(self.int_of(&value)),
+        }
+    }
+
+    /// What Jepsen's checker has no objection to.
+    fn of_jepsen(&self, kind: EventType, f: &F, value: Value) -> Result<Value, String> {
+        match self.jepsen.and_then(|model| model.complaint(f, &value, kind == EventType::Ok)) {
+            Some(complaint) => Err(complaint),
+            None => Ok(value),
+        }
+    }
+
+    /// The process of an operation's event.
+    fn process_of(&mut self, event: &ForeignEvent) -> Result<u32, String> {
+        let named = *self.named.get_or_insert(event.who != Who::Nobody);
+        let number = match event.who {
+            Who::Number(number) if named => number,
+            Who::Number(_) => return Err("an operation with :process, where the first one has none".into()),
+            Who::Nobody if named => return Err("an operation without :process".into()),
+            Who::Nobody | Who::Other => {
+                if !self.jepsen.is_some_and(|model| model.pairs_freely) {
+                    return Err("an operation without :process: which one ends when is not told".into());
+                }
+                self.builder.set_nameless();
+                let f = event.f.as_ref().ok_or("an operation without :process and :f")?;
+                return match event.kind {
+                    EventType::Invoke => Ok(self.nameless.invoke(f, &event.value)),
+                    _ => self.nameless.end(f, &event.value),
+                };
+            }
+        };
+        u32::try_from(number).map_err(|_| format!("{number} is no process number: they are from 0 to {}", u32::MAX))
     }
 
     /// What the model has no objection to, whoever does it.

@@ -113,7 +113,7 @@ impl File {
             None => return Err("an operation without \"type\"".into()),
         };
         let who = match op.get("process") {
-            None => return Err("an operation without \"process\"".into()),
+            None | Some(Json::Null) => Who::Nobody,
             Some(process) => process.as_i64().map_or(Who::Other, Who::Number),
         };
         let f: Option<F> = op.get("f").and_then(word).map(|f| self.words.f(f.as_bytes()));

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use schism_checker::history::{History, ReadOptions, read_any};
 
+#[allow(dead_code, reason = "each test program uses its own part")]
 /// The folder of conformance histories, or `None`, said loudly.
 pub fn conformance(what: &str) -> Option<PathBuf> {
     let root = std::env::var_os("SCHISM_CONFORMANCE")

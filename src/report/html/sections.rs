@@ -175,6 +175,8 @@ fn figures_of(details: &Details) -> Markup {
                 }
             }
         },
+        // Judged by `schism check`, not by runs: its summary says it.
+        Details::Jepsen(_) => html! {},
         Details::SplitBrain(found) => html! {
             p.small.muted {
                 @if found.claims_observed {

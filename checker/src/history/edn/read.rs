@@ -142,6 +142,7 @@ impl File {
                 b":process" => {
                     who = Some(match cursor.value()? {
                         Value::Int(number) => Who::Number(number),
+                        Value::Nil => Who::Nobody,
                         _ => Who::Other,
                     });
                 }
@@ -177,7 +178,7 @@ impl File {
             }
             None => return Ok(Err("an operation without :type".into())),
         };
-        let Some(who) = who else { return Ok(Err("an operation without :process".into())) };
+        let who = who.unwrap_or(Who::Nobody);
         let error = error.map(|class| OpError { text: class.clone(), class });
         let is_tuple = cursor.saw_tuple;
         Ok(Ok(ForeignEvent { kind, who, f, value, key, time_ns, error, node, is_tuple, is_final }))

@@ -1,0 +1,933 @@
+//! Jepsen's own checkers of simple objects: each verdict and each finding by hand, and each rule against its definition
+//! on random small histories.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use proptest::prelude::*;
+use schism_checker::{Check, CheckError, Details, Options, Validity, check, history::History, jepsen::JepsenOptions};
+use serde_json::{Value as Json, json};
+use support::foreign;
+
+/// Operations in words, as EDN: `0> add 5` invokes, `+` ends ok, `-` fails, `?` is indeterminate; `_` is a process that is
+/// not named.
+fn edn(text: &str) -> String {
+    text.split(';')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .map(|part| {
+            let (who, op) = part.split_once(' ').unwrap();
+            let (process, mark) = who.split_at(who.len() - 1);
+            let kind = match mark {
+                ">" => "invoke",
+                "+" => "ok",
+                "-" => "fail",
+                "?" => "info",
+                other => panic!("{other}"),
+            };
+            let (f, value) = op.split_once(' ').unwrap_or((op, "nil"));
+            let process = if process == "_" { String::new() } else { format!(":process {process}, ") };
+            format!("{{{process}:type :{kind}, :f :{f}, :value {value}}}\n")
+        })
+        .collect()
+}
+
+fn judge_with(model: &str, text: &str, options: JepsenOptions) -> Check {
+    let history = foreign(model, &edn(text)).unwrap_or_else(|why| panic!("{text}: {why}"));
+    judge_history(&history, options)
+}
+
+fn judge_history(history: &History, jepsen: JepsenOptions) -> Check {
+    let options = Options { jepsen, ..Options::default() };
+    let mut checks = check(history, &options).unwrap();
+    assert_eq!(checks.len(), 1);
+    checks.remove(0)
+}
+
+fn judge(model: &str, text: &str) -> Check {
+    judge_with(model, text, JepsenOptions::default())
+}
+
+/// Its verdict, and the kinds of its findings.
+#[track_caller]
+fn expect(model: &str, text: &str, valid: Validity, kinds: &[&str]) -> Check {
+    let check = judge(model, text);
+    assert_eq!(check.valid, valid, "{text}: {}", check.summary);
+    let found: Vec<&str> = check.findings.iter().map(|finding| finding.kind.as_str()).collect();
+    assert_eq!(found, kinds, "{text}");
+    assert_eq!(check.reason.is_some(), valid == Validity::Unknown, "{text}");
+    check
+}
+
+fn details(check: &Check) -> Json {
+    let Details::Jepsen(result) = &check.details else { panic!("{:?}", check.details) };
+    let json = serde_json::to_value(result).unwrap();
+    // It can be read back.
+    assert_eq!(&serde_json::from_value::<schism_checker::jepsen::JepsenResult>(json.clone()).unwrap(), result);
+    json
+}
+
+use Validity::{Invalid, Unknown, Valid};
+
+// By hand.
+
+#[test]
+fn counter_by_hand() {
+    // Nothing was read: nothing is out of bounds.
+    expect("counter", "0> add 1; 0+ add 1", Valid, &[]);
+    expect("counter", "0> read; 0+ read 0", Valid, &[]);
+    let check = expect("counter", "0> add 2; 0+ add 2; 1> read; 1+ read 3", Invalid, &["counter-out-of-bounds"]);
+    assert_eq!(
+        check.findings[0].sentence,
+        "Process 1's read (event 3, 0.000 s) is 3, but what had been added was from 2 to 2."
+    );
+    assert_eq!(details(&check)["errors"], json!([[2, 3, 2]]));
+    // Concurrent, indeterminate and failed adds.
+    for (value, valid) in [(0, Invalid), (1, Valid), (5, Valid), (6, Invalid)] {
+        let text = format!("0> add 1; 0+ add 1; 1> read; 2> add 4; 2? add; 3> add 9; 3- add; 1+ read {value}");
+        assert_eq!(judge("counter", &text).valid, valid, "{text}");
+    }
+    // An add that began after the read had ended is not there, and one acknowledged during it may be missing.
+    assert_eq!(judge("counter", "1> read; 1+ read 1; 0> add 1; 0+ add 1").valid, Invalid);
+    assert_eq!(judge("counter", "0> add 1; 1> read; 0+ add 1; 1+ read 0").valid, Valid);
+    // Decrements, at which Jepsen's checker stops.
+    for (value, valid) in [(-4, Invalid), (-3, Valid), (0, Valid), (1, Invalid)] {
+        let text = format!("0> add -3; 1> read; 0+ add -3; 1+ read {value}");
+        assert_eq!(judge("counter", &text).valid, valid, "{text}");
+    }
+    assert_eq!(judge("counter", "0> add -3; 0+ add -3; 1> read; 1+ read 0").valid, Invalid);
+    // A failed read says nothing; an ok one without a value cannot be judged, and hides nothing.
+    assert_eq!(judge("counter", "0> read; 0- read; 1> read; 1? read").valid, Valid);
+    expect("counter", "0> read; 0+ read", Unknown, &[]);
+    assert_eq!(judge("counter", "0> read; 0+ read; 0> read; 0+ read 1").valid, Invalid);
+    // An ok without a value is of what was invoked; sums do not overflow.
+    let most = i64::MAX;
+    let text = format!("0> add {most}; 0+ add; 0> add {most}; 0+ add; 0> read; 0+ read {most}");
+    assert_eq!(judge("counter", &text).valid, Invalid);
+}
+
+#[test]
+fn bank_by_hand() {
+    expect("bank", "0> transfer {:from 0 :to 1 :amount 5}; 0? transfer", Valid, &[]);
+    let read = |first: &str, second: &str| format!("0> read; 0+ read {first}; 1> read; 1+ read {second}");
+    let ok = "{0 10, 1 20}";
+    let check = expect("bank", &read(ok, "{1 25 0 5}"), Valid, &[]);
+    assert_eq!(details(&check)["total-amount"], 30);
+    let check = expect("bank", &read(ok, "{0 10 1 19}"), Invalid, &["wrong-total"]);
+    assert_eq!(check.findings[0].sentence, "Process 1's read (event 3, 0.000 s) sums to 29, not to 30.");
+    assert_eq!(details(&check)["errors"]["wrong-total"]["worst"]["total"], 29);
+    let check = expect("bank", &read(ok, "{0 10 2 20}"), Invalid, &["unexpected-key"]);
+    assert_eq!(details(&check)["first-error"]["unexpected"], json!(["2"]));
+    let check = expect("bank", &read(ok, "{0 10 1 nil}"), Invalid, &["nil-balance"]);
+    assert_eq!(details(&check)["first-error"]["nils"], json!(["1"]));
+    let check = expect("bank", &read(ok, "{0 31 1 -1}"), Invalid, &["negative-value"]);
+    assert!(check.findings[0].sentence.ends_with("has balances below zero: -1."), "{}", check.findings[0].sentence);
+    // In this order, one error a read.
+    expect("bank", &read(ok, "{0 10 1 nil 2 -5}"), Invalid, &["unexpected-key"]);
+    expect("bank", &read(ok, "{0 nil 1 -1}"), Invalid, &["nil-balance"]);
+    expect("bank", &read(ok, "{0 30 1 -1}"), Invalid, &["wrong-total"]);
+    // A missing account is missing money, unless it held none.
+    expect("bank", &read(ok, "{0 10}"), Invalid, &["wrong-total"]);
+    expect("bank", &read("{0 10, 1 0}", "{0 10}"), Valid, &[]);
+    expect("bank", &read(ok, "nil"), Invalid, &["wrong-total"]);
+    // The first read lacks a balance: it is an error, and not the end of the check.
+    expect("bank", &read("{0 10 1 nil}", "{0 10 1 20}"), Invalid, &["nil-balance"]);
+    expect("bank", &read("{0 nil}", "{0 nil}"), Invalid, &["nil-balance", "nil-balance"]);
+    // Only ok reads count.
+    expect("bank", "0> read; 0+ read {0 1}; 0> read; 0- read {0 2}; 0> read; 0? read {0 2}", Valid, &[]);
+    let options = JepsenOptions { allow_negative_balances: true, ..JepsenOptions::default() };
+    assert_eq!(judge_with("bank", &read(ok, "{0 31 1 -1}"), options).valid, Valid);
+    let options = JepsenOptions { total_amount: Some(31), ..JepsenOptions::default() };
+    assert_eq!(judge_with("bank", &read(ok, "{0 31 1 0}"), options).findings_total, 1);
+    let options = JepsenOptions { max_transfer: Some(4), ..JepsenOptions::default() };
+    let transfers =
+        "0> transfer {:from 0 :to 1 :amount 5}; 0+ transfer 7; 0> transfer {:from 0 :to 1 :amount 4}; 0- transfer";
+    let check = judge_with("bank", transfers, options);
+    assert_eq!((check.valid, details(&check)["transfers-above-max"].as_u64()), (Valid, Some(1)));
+    // Several errors of a type: first, worst, last, lowest, highest.
+    let text = "0> read; 0+ read {0 10}; 0> read; 0+ read {0 12}; 0> read; 0+ read {0 3}; 0> read; 0+ read {0 11}";
+    let check = judge("bank", text);
+    let wrong = &details(&check)["errors"]["wrong-total"];
+    let totals = ["first", "worst", "last", "lowest", "highest"].map(|which| wrong[which]["total"].as_i64().unwrap());
+    assert_eq!((totals, &wrong["count"]), ([12, 3, 11, 3, 12], &json!(3)));
+    // Accounts of any kind.
+    expect("bank", "0> read; 0+ read {:a 1 \"b\" 2}; 0> read; 0+ read {\"b\" 3 :a 0}", Valid, &[]);
+}
+
+#[test]
+fn long_fork_by_hand() {
+    expect("long-fork", "0> write [[:w 0 1]]; 0+ write [[:w 0 1]]", Valid, &[]);
+    let reads = |first: &str, second: &str| {
+        format!("0> read [[:r 0 nil] [:r 1 nil]]; 1> read [[:r 1 nil] [:r 0 nil]]; 0+ read {first}; 1+ read {second}")
+    };
+    let check = expect("long-fork", &reads("[[:r 0 1] [:r 1 nil]]", "[[:r 1 1] [:r 0 nil]]"), Invalid, &["long-fork"]);
+    assert_eq!(
+        check.findings[0].sentence,
+        "Process 0's read (event 2, 0.000 s) holds key 0 and lacks 1; process 1's read (event 3, 0.000 s) holds 1 and \
+         lacks 0: no order of the writes is both."
+    );
+    assert_eq!(details(&check)["forks"][0][1]["value"], json!([["r", 1, 1], ["r", 0, null]]));
+    let check = expect("long-fork", &reads("[[:r 0 1] [:r 1 nil]]", "[[:r 1 1] [:r 0 1]]"), Valid, &[]);
+    let found = details(&check);
+    assert_eq!(
+        (&found["reads-count"], &found["early-read-count"], &found["late-read-count"]),
+        (&json!(2), &json!(0), &json!(1))
+    );
+    expect("long-fork", &reads("[[:r 0 nil] [:r 1 nil]]", "[[:r 1 1] [:r 0 nil]]"), Valid, &[]);
+    // Transactions, as older versions name them, and keys of any kind.
+    let txn = reads("[[:r 0 1] [:r 1 nil]]", "[[:r 1 1] [:r 0 nil]]").replace("read", "txn").replace(":r 0", ":r :x");
+    assert_eq!(judge("long-fork", &txn).valid, Invalid);
+    // Different groups do not meet.
+    let text = "0> read; 0+ read [[:r 0 1] [:r 1 nil]]; 0> read; 0+ read [[:r 2 nil] [:r 1 1]]";
+    expect("long-fork", &text.replace("read;", "read [];"), Valid, &[]);
+    // What is no such history.
+    let fork = reads("[[:r 0 1] [:r 1 nil]]", "[[:r 1 1] [:r 0 nil]]");
+    let twice = format!("2> write [[:w 5 1]]; 2? write; 3> write [[:w 5 1]]; {fork}");
+    let check = expect("long-fork", &twice, Unknown, &[]);
+    assert_eq!(check.reason.unwrap(), "key 5 is written twice, at events 0 and 2");
+    // A write that failed is none.
+    expect("long-fork", &twice.replace('?', "-"), Invalid, &["long-fork"]);
+    let odd = format!("{fork}; 2> read [[:r 7 nil]]; 2+ read [[:r 7 nil]]");
+    let check = expect("long-fork", &odd, Unknown, &[]);
+    assert!(check.reason.unwrap().contains("is of 1 key, but a group has 2 (--group-size)"));
+    let options = |size| JepsenOptions { group_size: Some(size), ..JepsenOptions::default() };
+    for (size, valid) in [(0, Invalid), (2, Invalid), (3, Unknown)] {
+        assert_eq!(judge_with("long-fork", &fork, options(size)).valid, valid, "{size}");
+    }
+    let check = expect("long-fork", &reads("[[:r 0 1] [:r 1 nil]]", "[[:r 0 2] [:r 1 1]]"), Unknown, &[]);
+    assert!(check.reason.unwrap().starts_with("key 0 is 1 for process 0's read"));
+    // A transaction that also writes is no read, but writes.
+    let mixed = format!("2> txn [[:r 0 nil] [:w 9 1]]; 2+ txn [[:r 0 nil] [:w 9 1]]; {fork}");
+    expect("long-fork", &mixed, Invalid, &["long-fork"]);
+    expect("long-fork", &format!("3> write [[:w 9 1]]; 3? write; {mixed}"), Unknown, &[]);
+    // Without processes, as elle-cli's own test has it.
+    let text = "_> read [[:r 0 nil] [:r 1 nil] [:r 2 nil]]; _+ read [[:r 0 1] [:r 1 1] [:r 2 nil]];
+                _> read [[:r 0 nil] [:r 1 nil] [:r 2 nil]]; _+ read [[:r 2 1] [:r 1 nil] [:r 0 1]]";
+    let check = expect("long-fork", text, Invalid, &["long-fork"]);
+    assert!(check.findings[0].sentence.starts_with("The read (event 1) holds key 1 and lacks 2; the read (event 3)"));
+}
+
+#[test]
+fn comments_by_hand() {
+    let text = "0> write 1; 0+ write 1; 0> write 2; 1> read; 1+ read #{2}; 0+ write 2";
+    let check = expect("comments", text, Invalid, &["missing-write"]);
+    assert_eq!(
+        check.findings[0].sentence,
+        "Process 1's read (event 4, 0.000 s) holds 2 and lacks 1, acknowledged before the write of 2 began."
+    );
+    assert_eq!(
+        (&details(&check)["errors"][0]["missing"], &details(&check)["errors"][0]["expected-count"]),
+        (&json!([1]), &json!(1))
+    );
+    expect("comments", &text.replace("#{2}", "[1 2]"), Valid, &[]);
+    expect("comments", &text.replace("#{2}", "#{}"), Valid, &[]);
+    expect("comments", &text.replace("#{2}", "#{1}"), Valid, &[]);
+    expect("comments", &text.replace("#{2}", "nil"), Valid, &[]);
+    // What nobody wrote says nothing.
+    expect("comments", &text.replace("#{2}", "#{7}"), Valid, &[]);
+    // Concurrent writes, and one that is not acknowledged.
+    expect("comments", "0> write 1; 1> write 2; 0+ write 1; 1+ write 2; 1> read; 1+ read #{2}", Valid, &[]);
+    expect("comments", "0> write 1; 0? write 1; 1> write 2; 1+ write 2; 1> read; 1+ read #{2}", Valid, &[]);
+    expect("comments", "0> write 1; 0- write 1; 1> write 2; 1+ write 2; 1> read; 1+ read #{2}", Valid, &[]);
+    // Written twice: the first of them may be what is seen.
+    let twice = "1> write 2; 0> write 1; 0+ write 1; 1+ write 2; 1> read; 1+ read #{2}; 1> write 2; 1+ write 2";
+    expect("comments", twice, Valid, &[]);
+    // Not so if the first one failed.
+    let failed = "1> write 2; 0> write 1; 0+ write 1; 1- write 2; 1> write 2; 1+ write 2; 1> read; 1+ read #{2}";
+    expect("comments", failed, Invalid, &["missing-write"]);
+    // Without processes, nested, as elle-cli's own example has it.
+    let text = "_> read; _> write 5; _+ write 5; _> write 6; _+ write 6; _+ read #{1 2 6}";
+    let check = expect("comments", text, Invalid, &["missing-write"]);
+    assert!(check.findings[0].sentence.starts_with("The read (event 5) holds 6 and lacks 5"));
+    assert_eq!(details(&check)["errors"][0]["process"], Json::Null);
+}
+
+#[test]
+fn sequential_by_hand() {
+    let read = |value: &str| format!("0> add [0 \"0_0\"]; 0+ add [0 \"0_0\"]; 1> read [0 nil]; 1+ read [0 {value}]");
+    for (value, valid, figures) in [
+        ("[\"0_2\" \"0_1\" \"0_0\"]", Valid, [1, 0, 0, 0]),
+        ("[nil \"0_1\" \"0_0\"]", Valid, [0, 1, 0, 0]),
+        ("[nil nil nil]", Valid, [0, 1, 1, 0]),
+        ("[]", Valid, [0, 0, 1, 0]),
+        ("nil", Valid, [0, 0, 1, 0]),
+        ("[\"0_2\" nil \"0_0\"]", Invalid, [0, 1, 0, 1]),
+        ("[nil \"0_1\" nil]", Invalid, [0, 1, 0, 1]),
+        ("[1 2]", Valid, [1, 0, 0, 0]),
+    ] {
+        let check = judge("sequential", &read(value));
+        let found = details(&check);
+        let counts = ["all-count", "some-count", "none-count", "bad-count"].map(|name| found[name].as_u64().unwrap());
+        assert_eq!((check.valid, counts), (valid, figures), "{value}");
+    }
+    let check = expect("sequential", &read("[nil \"0_1\" nil]"), Invalid, &["later-without-earlier"]);
+    assert_eq!(
+        check.findings[0].sentence,
+        "Process 1's read (event 3, 0.000 s) of key 0 holds subkey 2 of 3 and lacks subkey 1, which was added before."
+    );
+    expect("sequential", "0> read; 0- read; 0> read; 0? read", Valid, &[]);
+}
+
+#[test]
+fn set_by_hand() {
+    let check = expect("set", "0> add 1; 0+ add 1", Unknown, &[]);
+    assert_eq!(check.reason.unwrap(), "the set was never read");
+    expect("set", "0> add 1; 0+ add 1; 0> read; 0+ read nil", Unknown, &[]);
+    let adds = "0> add 1; 0+ add 1; 0> add 2; 0+ add 2; 1> add 3; 1? add; 2> add 4; 2- add; ";
+    let check = expect("set", &format!("{adds} 0> read; 0+ read #{{1 2}}"), Valid, &[]);
+    assert_eq!(details(&check)["attempt-count"], 4);
+    let check = expect("set", &format!("{adds} 0> read; 0+ read [1 3 2 4]"), Valid, &[]);
+    assert_eq!((&details(&check)["recovered"], &details(&check)["ok-count"]), (&json!([3, 4]), &json!(4)));
+    let check = expect("set", &format!("{adds} 0> read; 0+ read #{{2 3}}"), Invalid, &["lost"]);
+    assert_eq!(
+        check.findings[0].sentence,
+        "Process 0's add (event 1, 0.000 s) of 1 was acknowledged, and process 0's read (event 9, 0.000 s) lacks it."
+    );
+    assert_eq!(details(&check)["lost"], json!([1]));
+    let check = expect("set", &format!("{adds} 0> read; 0+ read #{{1 2 9}}"), Invalid, &["unexpected"]);
+    assert_eq!(details(&check)["unexpected"], json!([9]));
+    // Only the last ok read counts.
+    expect("set", &format!("{adds} 0> read; 0+ read #{{}}; 0> read; 0+ read #{{1 2}}; 0> read; 0- read"), Valid, &[]);
+    // What was acknowledged after the read had begun, it need not hold.
+    expect("set", "1> read; 0> add 1; 0+ add 1; 1+ read #{}", Unknown, &[]);
+    expect("set", "1> read; 0> add 1; 0+ add 1; 1+ read #{1}", Valid, &[]);
+    expect("set", "0> add 2; 0+ add 2; 1> read; 0> add 1; 0+ add 1; 1+ read #{}", Invalid, &["lost"]);
+    // Elements of any kind, and no reading between the lines: a key that reads left out makes other elements.
+    expect("set", "0> add :a; 0+ add :a; 0> add \"a\"; 0+ add \"a\"; 0> read; 0+ read #{:a \"a\"}", Valid, &[]);
+    let check = expect("set", "0> add [0 1]; 0+ add [0 1]; 0> read; 0+ read [0 1]", Invalid, &["lost", "unexpected"]);
+    assert_eq!(details(&check)["lost"], json!([[0, 1]]));
+    expect("set", "_> add 1; _+ add 1; _> read; _+ read [1]", Valid, &[]);
+}
+
+#[test]
+fn set_full_by_hand() {
+    expect("set-full", "0> add 1; 0+ add 1", Unknown, &[]);
+    let check = expect("set-full", "0> add 1; 0+ add 1; 0> read; 0+ read [1]", Valid, &[]);
+    assert_eq!((&details(&check)["stable-count"], &details(&check)["stable-latencies"]["1"]), (&json!(1), &json!(0)));
+    let check = expect("set-full", "0> add 1; 0+ add 1; 0> read; 0+ read []", Invalid, &["lost"]);
+    assert_eq!(
+        check.findings[0].sentence,
+        "Process 0's add (event 1, 0.000 s) of 1: known, but the read that began with event 2 lacks it, and so does \
+         every one after (no read ever held it)."
+    );
+    assert_eq!(details(&check)["lost"], json!([1]));
+    let check = judge("set-full", "0> add 1; 0+ add 1; 0> read; 0+ read [1]; 0> read; 0+ read nil");
+    assert!(check.findings[0].sentence.contains("last seen by the read that began with event 2"));
+    // Of two reads at once either may have been first: the one that began later decides.
+    expect("set-full", "0> add 1; 0+ add 1; 1> read; 2> read; 1+ read []; 2+ read [1]", Valid, &[]);
+    expect("set-full", "0> add 1; 0+ add 1; 1> read; 2> read; 2+ read []; 1+ read [1]", Invalid, &["lost"]);
+    // A read that began before the element was known says nothing by its absence.
+    let check = expect("set-full", "1> read; 0> add 1; 0+ add 1; 1+ read []", Unknown, &[]);
+    assert_eq!(details(&check)["never-read"], json!([1]));
+    // Known by having been read, though nobody was told.
+    expect("set-full", "0> add 1; 0? add; 1> read; 1+ read [1]; 1> read; 1+ read []", Invalid, &["lost"]);
+    expect("set-full", "0> add 1; 0? add; 1> read; 1+ read []", Unknown, &[]);
+    expect("set-full", "0> add 1; 0- add; 0> add 2; 0+ add; 1> read; 1+ read [2]", Valid, &[]);
+    // Read before it was added: not yet of this world, and no more than counted.
+    let check = expect("set-full", "1> read; 1+ read [1]; 0> add 1; 0+ add 1; 1> read; 1+ read [1 7]", Valid, &[]);
+    assert_eq!(details(&check)["unexpected-count"], 1);
+    let check = expect("set-full", "0> add 1; 0+ add 1; 1> read; 1+ read [1 1]", Invalid, &["duplicated"]);
+    assert_eq!(details(&check)["duplicated"], json!([[1, 2]]));
+    assert_eq!(check.findings[0].sentence, "Process 1's read (event 3, 0.000 s) holds 1 2 times.");
+    expect("set-full", "0> add 1; 0+ add 1; 1> read; 1+ read [1 8 8]", Invalid, &["duplicated"]);
+    // A second add does not make good what was lost.
+    expect("set-full", "0> add 1; 0+ add 1; 0> add 1; 0? add; 1> read; 1+ read []", Invalid, &["lost"]);
+    // The tuples of elle-cli's own history: its reads lack the key, and so each element.
+    expect(
+        "set-full",
+        "0> add [0 0]; 0+ add [0 0]; 0> add [0 1]; 0+ add [0 1]; 0> read [0 nil]; 0+ read [0 1]",
+        Invalid,
+        &["lost", "lost"],
+    );
+}
+
+#[test]
+fn set_full_tells_how_long_elements_were_away() {
+    let at = |ms: u64, kind: &str, f: &str, value: &str| {
+        format!("{{:process 0 :type :{kind} :f :{f} :value {value} :time {}}}\n", ms * 1_000_000)
+    };
+    let text = [
+        at(0, "invoke", "add", "1"),
+        at(10, "ok", "add", "1"),
+        at(20, "invoke", "read", "nil"),
+        at(30, "ok", "read", "[]"),
+        at(40, "invoke", "read", "nil"),
+        at(50, "ok", "read", "[1]"),
+    ];
+    let check = judge_history(&foreign("set-full", &text.concat()).unwrap(), JepsenOptions::default());
+    assert_eq!(check.valid, Valid);
+    let found = details(&check);
+    assert_eq!((&found["stale"], &found["stable-latencies"]["0.5"]), (&json!([1]), &json!(10)));
+    assert_eq!(
+        found["worst-stale"],
+        json!([{"element": 1, "stable-latency-ms": 10, "known-index": 1, "last-absent-index": 2}])
+    );
+}
+
+#[test]
+fn unique_ids_by_hand() {
+    let check = expect("unique-ids", "0> generate; 0+ generate 5; 1> generate; 1? generate", Valid, &[]);
+    assert_eq!((&details(&check)["attempted-count"], &details(&check)["range"]), (&json!(2), &json!([5, 5])));
+    expect("unique-ids", "0> generate; 0- generate", Valid, &[]);
+    let check =
+        expect("unique-ids", "0> generate; 0+ generate 5; 1> generate; 1+ generate 5", Invalid, &["duplicate-id"]);
+    assert_eq!(
+        check.findings[0].sentence,
+        "Process 1's generate (event 3, 0.000 s) was given 5, as was process 0's generate (event 1, 0.000 s)."
+    );
+    assert_eq!(details(&check)["duplicated"], json!([[5, 2]]));
+    let check = expect("unique-ids", "0> generate; 0+ generate \"a\"; 1> generate; 1+ generate :a", Valid, &[]);
+    assert_eq!(details(&check)["range"], Json::Null);
+    expect("unique-ids", "0> generate; 0+ generate", Unknown, &[]);
+    expect(
+        "unique-ids",
+        "0> generate; 0+ generate; 0> generate; 0+ generate 1; 0> generate; 0+ generate 1",
+        Invalid,
+        &["duplicate-id"],
+    );
+}
+
+#[test]
+fn queue_by_hand() {
+    expect("queue", "0> enqueue 1; 0+ enqueue 1; 0> enqueue 2; 0+ enqueue 2; 1> dequeue; 1+ dequeue 2", Valid, &[]);
+    // Not yet acknowledged, or never.
+    expect("queue", "0> enqueue 1; 1> dequeue; 1+ dequeue 1; 0? enqueue", Valid, &[]);
+    let nowhere = &["dequeued-from-nowhere"];
+    let check = expect("queue", "1> dequeue; 1+ dequeue 1; 0> enqueue 1; 0+ enqueue 1", Invalid, nowhere);
+    assert_eq!(
+        check.findings[0].sentence,
+        "Process 1's dequeue (event 1, 0.000 s) answered 1, but nobody had enqueued it."
+    );
+    let twice = "0> enqueue 1; 0+ enqueue 1; 1> dequeue; 1+ dequeue 1; 1> dequeue; 1+ dequeue 1";
+    let check = expect("queue", twice, Invalid, nowhere);
+    assert!(check.findings[0].sentence.ends_with("but it had been taken as often as put."));
+    expect("queue", "0> enqueue 1; 0- enqueue 1; 1> dequeue; 1+ dequeue 1", Invalid, nowhere);
+    expect("queue", "0> enqueue 1; 1> dequeue; 1+ dequeue nil; 1> dequeue; 1? dequeue", Valid, &[]);
+    expect("queue", "0> enqueue 1; 0+ enqueue 1; 1> drain; 1+ drain [1]; 1> dequeue; 1- dequeue", Valid, &[]);
+    expect("queue", "0> enqueue 1; 0+ enqueue 1; 1> drain; 1+ drain [1 1 7]", Invalid, &["dequeued-from-nowhere"; 2]);
+    let check = judge("queue", "0> enqueue :a; 0+ enqueue :a; 0> enqueue :a; 0? enqueue");
+    assert_eq!(details(&check)["final-queue"], json!([[":a", 2]]));
+}
+
+#[test]
+fn total_queue_by_hand() {
+    let check = expect("total-queue", "0> enqueue 1; 0+ enqueue 1; 1> dequeue; 1+ dequeue 1", Valid, &[]);
+    assert_eq!((&details(&check)["ok-count"], &details(&check)["lost"]), (&json!(1), &json!([])));
+    let check = expect(
+        "total-queue",
+        "0> enqueue 1; 0+ enqueue 1; 0> enqueue 1; 0+ enqueue; 1> dequeue; 1+ dequeue 1",
+        Invalid,
+        &["lost"],
+    );
+    assert_eq!(
+        check.findings[0].sentence,
+        "Process 0's enqueue (event 3, 0.000 s) of 1 was acknowledged, but of 2 acknowledged enqueues of it only 1 came out."
+    );
+    assert_eq!(details(&check)["lost"], json!([[1, 1]]));
+    let check = expect("total-queue", "1> dequeue; 1+ dequeue 1", Invalid, &["unexpected"]);
+    assert_eq!(check.findings[0].sentence, "Process 1's dequeue (event 1, 0.000 s) answered 1, which nobody enqueued.");
+    // What came out twice, what nobody was told is in, and what failed, are no fault by this rule.
+    let check = expect("total-queue", "0> enqueue 1; 0+ enqueue 1; 1> drain; 1+ drain [1 1]", Valid, &[]);
+    assert_eq!(details(&check)["duplicated"], json!([[1, 1]]));
+    let check = expect("total-queue", "0> enqueue 1; 0? enqueue; 1> dequeue; 1+ dequeue 1", Valid, &[]);
+    assert_eq!(details(&check)["recovered"], json!([[1, 1]]));
+    expect("total-queue", "0> enqueue 1; 0- enqueue; 1> dequeue; 1+ dequeue 1", Valid, &[]);
+    expect("total-queue", "0> enqueue 1; 0- enqueue; 1> dequeue; 1+ dequeue nil", Valid, &[]);
+    // An indeterminate dequeue is no excuse; an indeterminate drain may have taken it.
+    let lost = "0> enqueue 1; 0+ enqueue 1; 1> dequeue; 1? dequeue";
+    expect("total-queue", lost, Invalid, &["lost"]);
+    let check = expect("total-queue", &lost.replace("dequeue", "drain"), Unknown, &[]);
+    assert!(check.reason.unwrap().contains("1 indeterminate drain"));
+    expect("total-queue", "1> drain; 1? drain; 0> dequeue; 0+ dequeue 1", Invalid, &["unexpected"]);
+    expect("total-queue", "1> drain; 1? drain; 0> enqueue 1; 0+ enqueue 1; 2> drain; 2+ drain [1]", Valid, &[]);
+    expect("total-queue", "0> enqueue 1; 0+ enqueue 1; 1> drain; 1- drain", Invalid, &["lost"]);
+}
+
+#[test]
+fn what_a_model_does_not_have_is_refused_with_its_place() {
+    for (model, text, says) in [
+        ("counter", "0> cas 1", "line 1 (event 0): cas: the model has no f cas; it has add and read"),
+        ("counter", "0> add :a", "the value must be a whole number of at most 64 bits"),
+        ("counter", "0> read; 0+ read 1.5", "line 2 (event 1): read: the value must be a whole number"),
+        ("bank", "0> read; 0+ read [1 2]", "the value of an ok read must be a map of accounts to balances"),
+        ("bank", "0> read; 0+ read {0 1.5}", "each a whole number or nil"),
+        ("bank", "0> add 1", "it has read and transfer"),
+        ("set", "0> add", "the value must be an element"),
+        ("set-full", "0> read; 0+ read 7", "the value of an ok read or drain must be a list"),
+        ("set", "0> write 1", "the model has no f write; it has add and read"),
+        ("queue", "0> pop", "it has enqueue, dequeue and drain"),
+        ("long-fork", "0> read [[:append 0 1]]", "the value must be a list of [:r key value] and [:w key value]"),
+        ("long-fork", "0> read [0 1]", "the value must be a list of"),
+        ("sequential", "0> read; 0+ read [0 1 2]", "the value of an ok read must be [key, list of subkeys"),
+        ("comments", "0> write 1; 0+ write 2", "write ends ok with another value than it was invoked with"),
+        ("unique-ids", "0> next", "it has generate"),
+        ("counter", "_> add 1", "an operation without :process: which one ends when is not told"),
+        ("set-full", "_> add 1", "an operation without :process"),
+        ("cas-register", "_> write 1", "an operation without :process"),
+        ("set", "0> add 1; _+ add 1", "line 2 (event 1): an operation without :process"),
+        ("set", "_> add 1; 0+ add 1", "an operation with :process, where the first one has none"),
+        ("set", "_+ add 1", "add ends, but none was invoked that it could be"),
+        ("set", "_> add 1; _+ add 2", "add ends, but none was invoked that it could be"),
+        ("set", "_> add 1; _> add 2; _+ add", "it is not told which add ends"),
+    ] {
+        let said = foreign(model, &edn(text)).map(drop).unwrap_err();
+        assert!(said.contains(says), "{model}: {text}: {said}");
+    }
+    // Of our own files the event is named.
+    let history = schism_checker::history::notation::history("counter", "0: w 1 5").unwrap();
+    let said = check(&history, &Options::default()).unwrap_err();
+    assert_eq!(said.to_string(), "event 0: write: the model has no f write; it has add and read");
+    assert!(matches!(said, CheckError::DoesNotFit { event_index: 0, .. }));
+}
+
+/// The same operations as JSON.
+#[test]
+fn json_says_the_same() {
+    for (model, text, valid) in [
+        (
+            "bank",
+            r#"[{"type":"invoke","f":"read","process":0,"time":1,"index":0},
+                {"type":"ok","f":"read","process":0,"time":2,"value":{"0":100,"7":0},"index":1},
+                {"type":"invoke","f":"read","process":0,"time":3,"index":2},
+                {"type":"ok","f":"read","process":0,"time":4,"value":{"0":101,"7":-1},"index":3}]"#,
+            Invalid,
+        ),
+        (
+            "long-fork",
+            r#"{"type":"invoke","f":"read","value":[["r",0,null],["r",1,null]]}
+               {"type":"ok","f":"read","value":[["r",0,1],["r",1,null]]}
+               {"type":"invoke","f":"read","value":[["r",0,null],["r",1,null]]}
+               {"type":"ok","f":"read","value":[["r",1,1],["r",0,null]]}"#,
+            Invalid,
+        ),
+        (
+            "set-full",
+            r#"{"type":"invoke","f":"add","process":0,"value":[0,1]}
+               {"type":"ok","f":"add","process":0,"value":[0,1]}
+               {"type":"invoke","f":"read","process":0,"value":[0,null]}
+               {"type":"ok","f":"read","process":0,"value":[[0,1],2]}"#,
+            Valid,
+        ),
+        (
+            "counter",
+            r#"{"type":"invoke","f":"add","value":1,"op-index":1,"process":0,"time":1,"index":0}
+               {"type":"ok","f":"add","value":1,"op-index":1,"process":0,"time":2,"index":1}"#,
+            Valid,
+        ),
+        (
+            "sequential",
+            r#"{"type":"invoke","f":"read","process":0,"value":[0,null]}
+               {"type":"ok","f":"read","process":0,"value":[0,["0_1",null]]}"#,
+            Invalid,
+        ),
+        (
+            "comments",
+            r#"{"type":"invoke","f":"write","process":null,"value":"a"}
+               {"type":"ok","f":"write","process":null,"value":"a"}
+               {"type":"invoke","f":"write","process":null,"value":"b"}
+               {"type":"invoke","f":"read","process":null,"value":null}
+               {"type":"ok","f":"read","process":null,"value":["b"]}"#,
+            Invalid,
+        ),
+    ] {
+        let history = foreign(model, text).unwrap_or_else(|why| panic!("{model}: {why}"));
+        assert_eq!(judge_history(&history, JepsenOptions::default()).valid, valid, "{model}");
+    }
+}
+
+// By definition.
+
+/// A value in all the shapes that there are.
+#[derive(Debug, Clone, PartialEq)]
+enum V {
+    Nil,
+    Int(i64),
+    List(Vec<Option<i64>>),
+    Map(Vec<(i64, Option<i64>)>),
+    Mops(Vec<(&'static str, i64, Option<i64>)>),
+    Keyed(i64, Vec<Option<i64>>),
+}
+
+impl V {
+    fn edn(&self) -> String {
+        let or_nil = |value: &Option<i64>| value.map_or_else(|| "nil".to_owned(), |value| value.to_string());
+        let list = |list: &[Option<i64>]| format!("[{}]", list.iter().map(or_nil).collect::<Vec<_>>().join(" "));
+        match self {
+            Self::Nil => "nil".into(),
+            Self::Int(int) => int.to_string(),
+            Self::List(items) => list(items),
+            Self::Map(pairs) => {
+                let pairs: Vec<String> = pairs.iter().map(|(key, value)| format!("{key} {}", or_nil(value))).collect();
+                format!("{{{}}}", pairs.join(" "))
+            }
+            Self::Mops(mops) => {
+                let mops: Vec<String> =
+                    mops.iter().map(|(f, key, value)| format!("[:{f} {key} {}]", or_nil(value))).collect();
+                format!("[{}]", mops.join(" "))
+            }
+            Self::Keyed(key, items) => format!("[{key} {}]", list(items)),
+        }
+    }
+
+    fn int(&self) -> i64 {
+        let Self::Int(int) = self else { panic!("{self:?}") };
+        *int
+    }
+
+    fn ints(&self) -> Vec<i64> {
+        let Self::List(items) = self else { panic!("{self:?}") };
+        items.iter().flatten().copied().collect()
+    }
+}
+
+/// An operation with the places of its events; `ended`: its kind.
+#[derive(Debug, Clone)]
+struct O {
+    f: &'static str,
+    value: V,
+    began: usize,
+    ended: Option<(usize, char)>,
+}
+
+impl O {
+    fn is(&self, f: &str, kind: char) -> bool {
+        self.f == f && self.ended.is_some_and(|(_, of)| of == kind)
+    }
+
+    fn may_be(&self, f: &str) -> bool {
+        self.f == f && !self.is(f, '-')
+    }
+
+    fn ok_at(&self) -> usize {
+        self.ended.map_or(usize::MAX, |(at, kind)| if kind == '+' { at } else { usize::MAX })
+    }
+}
+
+/// Random choices, from which everything follows.
+struct Choices<'c> {
+    bytes: &'c [u8],
+    at: usize,
+}
+
+impl Choices<'_> {
+    fn below(&mut self, limit: u8) -> i64 {
+        self.at += 1;
+        i64::from(self.bytes[(self.at - 1) % self.bytes.len()] % limit)
+    }
+
+    fn list(&mut self, most: u8, limit: u8) -> Vec<Option<i64>> {
+        (0..self.below(most + 1)).map(|_| Some(self.below(limit))).collect()
+    }
+}
+
+/// A function, the value it is invoked with, and the value it answers.
+type Draw = fn(&mut Choices<'_>) -> (&'static str, V, V);
+
+/// A random history of three processes, as text and as operations.
+fn random(bytes: &[u8], events: usize, draw: Draw) -> (String, Vec<O>) {
+    let mut choices = Choices { bytes, at: 0 };
+    let mut text = String::new();
+    let mut ops: Vec<O> = Vec::new();
+    let mut workers: [(u32, Option<(usize, V)>); 3] = [(0, None), (1, None), (2, None)];
+    for at in 0..events {
+        let worker = choices.below(3) as usize;
+        let (process, open) = &mut workers[worker];
+        match open.take() {
+            None => {
+                let (f, value, answer) = draw(&mut choices);
+                text.push_str(&format!("{process}> {f} {};", value.edn()));
+                *open = Some((ops.len(), answer));
+                ops.push(O { f, value, began: at, ended: None });
+            }
+            Some((op, answer)) => {
+                let mark = ['+', '+', '+', '+', '-', '?'][choices.below(6) as usize];
+                let op = &mut ops[op];
+                if mark == '+' {
+                    op.value = answer;
+                }
+                text.push_str(&format!("{process}{mark} {} {};", op.f, op.value.edn()));
+                op.ended = Some((at, mark));
+                if mark == '?' {
+                    *process += 3;
+                }
+            }
+        }
+    }
+    (text, ops)
+}
+
+fn verdict(invalid: bool, unknown: bool) -> Validity {
+    if invalid {
+        Invalid
+    } else if unknown {
+        Unknown
+    } else {
+        Valid
+    }
+}
+
+/// What one goes into another as often as.
+fn minus(mut from: Vec<i64>, what: &[i64]) -> Vec<i64> {
+    for item in what {
+        if let Some(at) = from.iter().position(|of| of == item) {
+            from.swap_remove(at);
+        }
+    }
+    from
+}
+
+fn queue_op(choices: &mut Choices<'_>) -> (&'static str, V, V) {
+    match choices.below(5) {
+        0 | 1 => {
+            let element = V::Int(choices.below(4));
+            ("enqueue", element.clone(), element)
+        }
+        2 | 3 => ("dequeue", V::Nil, V::Int(choices.below(4))),
+        _ => ("drain", V::Nil, V::List(choices.list(3, 4))),
+    }
+}
+
+fn set_op(choices: &mut Choices<'_>) -> (&'static str, V, V) {
+    if choices.below(2) == 0 {
+        let element = V::Int(choices.below(5));
+        ("add", element.clone(), element)
+    } else {
+        ("read", V::Nil, V::List(choices.list(4, 6)))
+    }
+}
+
+/// Tries a rule against its definition.
+fn twin(model: &str, bytes: &[u8], draw: Draw, definition: fn(&[O]) -> Validity) -> Result<(), TestCaseError> {
+    for events in [4, 8, 16, 30] {
+        let (text, ops) = random(bytes, events, draw);
+        prop_assert_eq!(judge(model, &text).valid, definition(&ops), "{}: {}", model, text);
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    /// Each add is certainly in, perhaps in, or not.
+    #[test]
+    fn counter_by_definition(bytes in proptest::collection::vec(any::<u8>(), 40..120)) {
+        twin("counter", &bytes, |choices| {
+            if choices.below(2) == 0 {
+                let amount = V::Int(choices.below(6) - 2);
+                ("add", amount.clone(), amount)
+            } else {
+                ("read", V::Nil, V::Int(choices.below(12) - 3))
+            }
+        }, |ops| {
+            verdict(ops.iter().filter(|op| op.is("read", '+')).any(|read| {
+                let (mut low, mut high) = (0, 0);
+                for add in ops.iter().filter(|op| op.may_be("add")) {
+                    let amount = add.value.int();
+                    if add.ok_at() < read.began {
+                        (low, high) = (low + amount, high + amount);
+                    } else if add.began < read.ok_at() {
+                        (low, high) = (low + amount.min(0), high + amount.max(0));
+                    }
+                }
+                !(low..=high).contains(&read.value.int())
+            }), false)
+        })?;
+    }
+
+    #[test]
+    fn bank_by_definition(bytes in proptest::collection::vec(any::<u8>(), 40..120)) {
+        twin("bank", &bytes, |choices| {
+            let odd = choices.below(12);
+            let first = choices.below(5);
+            let second = 4 - first + i64::from(odd == 0);
+            let second = if odd == 1 { None } else { Some(second - 5 * i64::from(odd == 2)) };
+            let mut map = vec![(0, Some(first + 5 * i64::from(odd == 2))), (if odd == 3 { 2 } else { 1 }, second)];
+            map.truncate(if odd == 4 { 1 } else { 2 });
+            ("read", V::Nil, V::Map(map))
+        }, |ops| {
+            let mut reads: Vec<&O> = ops.iter().filter(|op| op.is("read", '+')).collect();
+            reads.sort_by_key(|read| read.ok_at());
+            let maps: Vec<&Vec<(i64, Option<i64>)>> = reads.iter().map(|read| match &read.value {
+                V::Map(map) => map,
+                other => panic!("{other:?}"),
+            }).collect();
+            let sum = |map: &[(i64, Option<i64>)]| map.iter().map(|(_, balance)| *balance).sum::<Option<i64>>();
+            let total = maps.iter().find_map(|map| sum(map));
+            let wrong = maps.iter().any(|map| {
+                map.iter().any(|(account, balance)| {
+                    balance.is_none_or(|balance| balance < 0) || maps[0].iter().all(|(known, _)| known != account)
+                }) || sum(map) != total
+            });
+            verdict(wrong, false)
+        })?;
+    }
+
+    /// Every pair of reads.
+    #[test]
+    fn long_fork_by_definition(bytes in proptest::collection::vec(any::<u8>(), 40..120)) {
+        twin("long-fork", &bytes, |choices| {
+            if choices.below(6) == 0 {
+                let mops = V::Mops(vec![("w", choices.below(40), Some(1))]);
+                return ("write", mops.clone(), mops);
+            }
+            let group = choices.below(2) * 3;
+            // Mostly in the order of the keys, so that not all histories have a fork.
+            let orderly = choices.below(4) > 0;
+            let held = choices.below(4);
+            let value = |choices: &mut Choices<'_>, key: i64| {
+                let holds = if orderly { key < held } else { choices.below(2) == 0 };
+                holds.then(|| 1 + i64::from(choices.below(60) == 0))
+            };
+            let mut mops: Vec<_> = (0..3).map(|key| ("r", group + key, value(choices, key))).collect();
+            mops.rotate_left(choices.below(3) as usize);
+            let blank = mops.iter().map(|(f, key, _)| (*f, *key, None)).collect();
+            ("read", V::Mops(blank), V::Mops(mops))
+        }, |ops| {
+            fn mops(op: &O) -> &[(&'static str, i64, Option<i64>)] {
+                let V::Mops(mops) = &op.value else { panic!("{op:?}") };
+                mops
+            }
+            let writes: Vec<i64> = ops.iter().filter(|op| op.may_be("write")).map(|op| mops(op)[0].1).collect();
+            let twice = writes.iter().any(|key| writes.iter().filter(|other| *other == key).count() > 1);
+            let of = |op: &O, key: i64| mops(op).iter().find(|mop| mop.1 == key).map(|mop| mop.2);
+            let reads: Vec<&O> = ops.iter().filter(|op| op.is("read", '+')).collect();
+            let (mut fork, mut disagree) = (false, false);
+            for one in &reads {
+                for other in &reads {
+                    let pairs: Vec<_> =
+                        mops(one).iter().filter_map(|(_, key, mine)| Some((*mine, of(other, *key)?))).collect();
+                    let only_mine = pairs.iter().any(|(mine, theirs)| mine.is_some() && theirs.is_none());
+                    let only_theirs = pairs.iter().any(|(mine, theirs)| mine.is_none() && theirs.is_some());
+                    fork |= only_mine && only_theirs;
+                    disagree |= pairs.iter().any(|(mine, theirs)| mine.is_some() && theirs.is_some() && mine != theirs);
+                }
+            }
+            if twice { Unknown } else { verdict(fork, disagree) }
+        })?;
+    }
+
+    /// Some value that is seen was written after another had been acknowledged, which is not seen.
+    #[test]
+    fn comments_by_definition(bytes in proptest::collection::vec(any::<u8>(), 40..120)) {
+        twin("comments", &bytes, |choices| {
+            if choices.below(3) > 0 {
+                let value = V::Int(choices.below(8));
+                ("write", value.clone(), value)
+            } else {
+                ("read", V::Nil, V::List(choices.list(6, 8)))
+            }
+        }, |ops| {
+            let writes = |value: i64| ops.iter().filter(move |op| op.f == "write" && op.value.int() == value);
+            let began = |value: i64| {
+                writes(value).filter(|op| op.may_be("write")).map(|op| op.began).min()
+                    .or_else(|| writes(value).map(|op| op.began).min())
+            };
+            let bad = ops.iter().filter(|op| op.is("read", '+')).any(|read| {
+                let seen = read.value.ints();
+                seen.iter().filter_map(|value| began(*value)).any(|began| {
+                    ops.iter().any(|op| op.is("write", '+') && op.ok_at() < began && !seen.contains(&op.value.int()))
+                })
+            });
+            verdict(bad, false)
+        })?;
+    }
+
+    /// A later one is there and an earlier one is not.
+    #[test]
+    fn sequential_by_definition(bytes in proptest::collection::vec(any::<u8>(), 40..120)) {
+        twin("sequential", &bytes, |choices| {
+            let held = choices.below(5);
+            let mut list: Vec<Option<i64>> = (0..4).rev().map(|at| (at < held).then_some(at)).collect();
+            if choices.below(8) == 0 {
+                let at = choices.below(4) as usize;
+                list[at] = None;
+            }
+            ("read", V::Nil, V::Keyed(7, list))
+        }, |ops| {
+            let bad = ops.iter().filter(|op| op.is("read", '+')).any(|read| {
+                let V::Keyed(_, list) = &read.value else { panic!("{read:?}") };
+                (0..4).any(|later| (later..4).any(|earlier| list[later].is_some() && list[earlier].is_none()))
+            });
+            verdict(bad, false)
+        })?;
+    }
+
+    #[test]
+    fn set_by_definition(bytes in proptest::collection::vec(any::<u8>(), 40..120)) {
+        twin("set", &bytes, set_op, |ops| {
+            let Some(read) = ops.iter().filter(|op| op.is("read", '+')).max_by_key(|op| op.ok_at()) else {
+                return Unknown;
+            };
+            let seen = read.value.ints();
+            let adds = |kind| ops.iter().filter(move |op| op.is("add", kind)).filter(|op| !seen.contains(&op.value.int()));
+            let lost = adds('+').any(|op| op.ok_at() < read.began);
+            let late = adds('+').any(|op| op.ok_at() > read.began);
+            let tried = |element: &i64| ops.iter().any(|op| op.f == "add" && op.value.int() == *element);
+            verdict(lost || !seen.iter().all(tried), late)
+        })?;
+    }
+
+    /// Every element at every event, as Jepsen does it.
+    #[test]
+    fn set_full_by_definition(bytes in proptest::collection::vec(any::<u8>(), 40..120)) {
+        twin("set-full", &bytes, set_op, |ops| {
+            let (mut stable, mut lost, mut duplicated) = (false, false, false);
+            let reads: Vec<&O> = ops.iter().filter(|op| op.is("read", '+')).collect();
+            for element in 0..6 {
+                duplicated |= reads.iter().any(|read| read.value.ints().iter().filter(|of| **of == element).count() > 1);
+                let adds = || ops.iter().filter(|op| op.f == "add" && op.value.int() == element);
+                let Some(began) = adds().map(|op| op.began).min() else { continue };
+                let after = || reads.iter().filter(|read| read.ok_at() > began);
+                let present = |read: &&&&O| read.value.ints().contains(&element);
+                let known = adds().map(|op| op.ok_at()).chain(after().filter(|read| present(&read)).map(|read| read.ok_at())).min();
+                let last_present = after().filter(|read| present(&read)).map(|read| read.began).max();
+                let last_absent = after().filter(|read| !present(&read)).map(|read| read.began).max();
+                stable |= last_present > last_absent;
+                lost |= known.is_some_and(|known| last_absent > Some(known)) && last_absent > last_present;
+            }
+            verdict(lost || duplicated, !stable)
+        })?;
+    }
+
+    #[test]
+    fn unique_ids_by_definition(bytes in proptest::collection::vec(any::<u8>(), 40..120)) {
+        twin("unique-ids", &bytes, |choices| ("generate", V::Nil, V::Int(choices.below(60))), |ops| {
+            let ids: Vec<i64> = ops.iter().filter(|op| op.is("generate", '+')).map(|op| op.value.int()).collect();
+            verdict(ids.iter().any(|id| ids.iter().filter(|other| *other == id).count() > 1), false)
+        })?;
+    }
+
+    /// The bag after every event.
+    #[test]
+    fn queue_by_definition(bytes in proptest::collection::vec(any::<u8>(), 40..120)) {
+        twin("queue", &bytes, queue_op, |ops| {
+            let ends = ops.iter().map(|op| op.ok_at()).filter(|at| *at < usize::MAX);
+            let broken = |end: usize| {
+                let put: Vec<i64> =
+                    ops.iter().filter(|op| op.may_be("enqueue") && op.began < end).map(|op| op.value.int()).collect();
+                let taken: Vec<i64> = ops.iter().filter(|op| op.ok_at() <= end).flat_map(|op| match op.f {
+                    "dequeue" => vec![op.value.int()],
+                    "drain" => op.value.ints(),
+                    _ => Vec::new(),
+                }).collect();
+                !minus(taken, &put).is_empty()
+            };
+            verdict(ends.into_iter().any(broken), false)
+        })?;
+    }
+
+    #[test]
+    fn total_queue_by_definition(bytes in proptest::collection::vec(any::<u8>(), 40..120)) {
+        twin("total-queue", &bytes, queue_op, |ops| {
+            let of = |f: &'static str, kind| ops.iter().filter(move |op| op.is(f, kind));
+            let tried: Vec<i64> = ops.iter().filter(|op| op.f == "enqueue").map(|op| op.value.int()).collect();
+            let put: Vec<i64> = of("enqueue", '+').map(|op| op.value.int()).collect();
+            let taken: Vec<i64> = of("dequeue", '+').map(|op| op.value.int())
+                .chain(of("drain", '+').flat_map(|op| op.value.ints())).collect();
+            let unexpected = taken.iter().any(|element| !tried.contains(element));
+            let lost = !minus(put, &taken).is_empty();
+            let drains = ops.iter().any(|op| op.f == "drain" && (op.ended.is_none() || op.is("drain", '?')));
+            verdict(unexpected || (lost && !drains), lost && drains)
+        })?;
+    }
+}
