@@ -8,6 +8,8 @@
 //! read, write and compare-and-set.
 
 mod any_model;
+#[cfg(test)]
+mod exhaustive_tests;
 mod general;
 #[cfg(test)]
 mod general_tests;
@@ -283,17 +285,29 @@ fn decide(part: &Part, allowance: Allowance) -> (Decision, u64) {
     if let Some(at) = out_of_nowhere(part) {
         return (shrunk(at, None), looked_at);
     }
+    let proven = |part: &Part, contradiction: &zones::Contradiction| {
+        let calls = contradiction.calls.iter().map(|at| part.calls[*at as usize]).collect();
+        let evidence = shrink::shrink_proven(part, calls, contradiction.is_window);
+        // A verdict that its own evidence does not bear out is none: let the search decide.
+        debug_assert!(evidence.is_some(), "no contradiction: {contradiction:?}");
+        evidence.map(Decision::Nonlinearizable)
+    };
     match zones::decide(part) {
         Zoned::Linearizable(order) => return (Decision::Linearizable(order), looked_at),
         Zoned::Contradiction(contradiction) => {
-            let calls = contradiction.calls.iter().map(|at| part.calls[*at as usize]).collect();
-            if let Some(evidence) = shrink::shrink_proven(part, calls, contradiction.is_window) {
-                return (Decision::Nonlinearizable(evidence), looked_at);
+            if let Some(decision) = proven(part, &contradiction) {
+                return (decision, looked_at);
             }
-            // A verdict that its own evidence does not bear out is none: let the search decide.
-            debug_assert!(false, "no contradiction: {contradiction:?}");
         }
-        Zoned::Ambiguous => {}
+        // What is impossible of some values is impossible.
+        Zoned::Ambiguous => {
+            let unambiguous = zones::unambiguous(part);
+            if let Zoned::Contradiction(contradiction) = zones::decide(&unambiguous)
+                && let Some(decision) = proven(&unambiguous, &contradiction)
+            {
+                return (decision, looked_at);
+            }
+        }
     }
     let (answer, steps) = search::search(&CasRegister, 0, &part.calls, allowance);
     let decision = match answer {

@@ -25,8 +25,10 @@
 //! *Indeterminate* operations: one whose value nobody observes is left out (`partition::drop_unobserved`, with proof); any
 //! other certainly happened, for nothing else could have produced the value, and it never returns.
 //!
-//! Needs: every value produced at most once, nil never. Otherwise the search decides.
+//! Needs: every value produced at most once, nil never. Where some values are not, the others are looked at by themselves
+//! (`unambiguous`): a contradiction among them is one of the whole. Otherwise the search decides.
 
+use petgraph::unionfind::UnionFind;
 use rustc_hash::FxHashSet;
 
 use super::{
@@ -99,6 +101,33 @@ pub(crate) fn decide(part: &Part) -> Zoned {
         Ok(order) => Zoned::Linearizable(order),
         Err(contradiction) => Zoned::Contradiction(contradiction),
     }
+}
+
+/// The part without the values that are produced more than once, and whatever cas joins them to. If the whole is
+/// linearizable, so is what is left: of an order of the whole take out every call that produces or observes one of those
+/// values; what is left still finds what it found, for what came between is gone.
+pub(crate) fn unambiguous(part: &Part) -> Part {
+    let values = part.values.len() + 1;
+    let mut joined = UnionFind::new(values);
+    let mut producers = vec![0_u32; values];
+    producers[0] = 1;
+    for call in &part.calls {
+        if let Some(value) = call.op.produces() {
+            producers[value as usize] += 1;
+        }
+        if let RegisterOp::Cas(old, new) = call.op {
+            joined.union(old as usize, new as usize);
+        }
+    }
+    let mut is_ambiguous = vec![false; values];
+    for (value, producers) in producers.into_iter().enumerate() {
+        is_ambiguous[joined.find_mut(value)] |= producers > 1;
+    }
+    let stays = |call: &&Call| {
+        let value = call.op.produces().or(call.op.observes()).unwrap_or_default();
+        !is_ambiguous[joined.find(value as usize)]
+    };
+    Part { calls: part.calls.iter().filter(stays).copied().collect(), values: part.values.clone() }
 }
 
 /// The calls by value.
