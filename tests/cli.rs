@@ -341,6 +341,7 @@ fn check_takes_the_options_of_elle_cli_and_prints_its_lines() {
         (&["--model", "long-fork", "--group-size", "2"], &fork, 1, "false"),
         (&["--model", "long-fork", "-g", "3"], &fork, 2, "unknown"),
         (&["--model", "set"], &unread, 2, "unknown"),
+        (&["--model", "jepsen-bank"], &bank, 1, "false"),
         (&["--model", "counter", "-v", "text"], &unread, 0, "true"),
     ] {
         let ended = run(schism().arg("check").args(args).arg(file)).expect(code);
@@ -382,7 +383,7 @@ fn check_takes_the_options_of_elle_cli_and_prints_its_lines() {
         (&["-m", "bank", "--verbose", "--quiet"], "cannot be used with"),
         (&["-m", "bank", "-v", "json", "-q"], "--output json is one of three ways to print"),
         (&["-m", "bank", "-v", "xml"], "invalid value 'xml'"),
-        (&["-m", "knossos-mutex"], "there is no model `knossos-mutex`"),
+        (&["-m", "knossos-lock"], "there is no model `lock`"),
         (&["-m", "counter", "nowhere"], "cannot read nowhere: No such file"),
         (&["-m", "set"], "read: the value of an ok read or drain must be a list"),
     ] {

@@ -535,6 +535,51 @@ fn json_says_the_same() {
     }
 }
 
+/// Registers and mutexes as elle-cli's own histories write them, in both formats.
+#[test]
+fn registers_and_mutexes_of_elle_cli() {
+    let text = "1> read nil; 1+ read nil; 1> cas [nil 1]; 1+ cas [nil 1]; 2> cas [nil 2]; 2- cas [nil 2];
+                3> write 2; 3? write 2; 4> read nil; 4+ read 2";
+    let nemesis = "{:type :info, :f :start, :process :nemesis, :value {\"n1\" \"\"}}\n";
+    for (change, to, valid) in [("", "", Valid), ("2- cas", "2+ cas", Invalid), ("4+ read 2", "4+ read 3", Invalid)] {
+        let edn = format!("{nemesis}{}", edn(&text.replace(change, to)));
+        // The same as JSON: every word is a string.
+        let mut json = String::new();
+        for line in edn.lines() {
+            let line = line.replace("nil", "null").replace("{\"n1\" \"\"}", "\"paused\"");
+            let fields = line.trim_matches(['{', '}']).split(", ").map(|field| {
+                let (name, value) = field.trim_start_matches(':').split_once(' ').unwrap();
+                let value = match value.strip_prefix(':') {
+                    Some(word) => format!("{word:?}"),
+                    None => value.replace(' ', ","),
+                };
+                format!("{name:?}:{value}")
+            });
+            json.push_str(&format!("{{{}}},", fields.collect::<Vec<_>>().join(",")));
+        }
+        let json = format!("[{}]", json.trim_end_matches(','));
+        for file in [edn, json] {
+            let history = foreign("cas-register", &file).unwrap_or_else(|why| panic!("{file}: {why}"));
+            assert_eq!(judge_history(&history, JepsenOptions::default()).valid, valid, "{file}");
+        }
+    }
+    let mutex = |second: &str| {
+        format!(
+            r#"[{{"type":"invoke","f":"release","process":1,"time":1,"index":0}},
+                {{"type":"fail","f":"release","process":1,"time":2,"error":"not-held","index":1}},
+                {{"type":"info","f":"start","process":"nemesis","time":3,"index":2}},
+                {{"type":"invoke","f":"acquire","process":3,"time":4,"index":3}},
+                {{"type":"ok","f":"acquire","process":3,"time":5,"index":4}},
+                {{"type":"invoke","f":"acquire","process":2,"time":4,"index":5}},
+                {{"type":"{second}","f":"acquire","process":2,"time":6,"error":"already-held","index":6}}]"#
+        )
+    };
+    for (second, valid) in [("fail", Valid), ("info", Valid), ("ok", Invalid)] {
+        let history = foreign("mutex", &mutex(second)).unwrap();
+        assert_eq!(judge_history(&history, JepsenOptions::default()).valid, valid, "{second}");
+    }
+}
+
 // By definition.
 
 /// A value in all the shapes that there are.

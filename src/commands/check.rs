@@ -43,7 +43,7 @@ struct Line<'a> {
 /// Judges each file; the exit code is that of the most severe verdict, or that of bad input if any file was bad. One
 /// bad file does not keep the others from being judged.
 pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<u8> {
-    if let Some(model) = &args.model {
+    if let Some(model) = args.model.as_deref().map(without_prefix) {
         crate::plan::choose("model", model, WORKLOADS)?;
     }
     if let Some(format) = &args.format {
@@ -69,6 +69,11 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<u8> {
         }
     }
     Ok(if bad_input { exit::USAGE } else { exit::of_validity(Validity::combine(verdicts)) })
+}
+
+/// A model as it is called now: elle-cli before 0.1.3 put before it whose checker it was.
+fn without_prefix(model: &str) -> &str {
+    ["jepsen-", "knossos-", "elle-"].iter().find_map(|prefix| model.strip_prefix(prefix)).unwrap_or(model)
 }
 
 /// `said`: warnings that were printed already.
@@ -172,7 +177,7 @@ fn open(path: &Path) -> io::Result<Box<dyn Read>> {
 
 fn read_file(path: &Path, args: &CheckArgs) -> anyhow::Result<(History, Vec<String>)> {
     let content = open(path).map_err(|error| usage(format!("cannot read {}: {error}", path.display())))?;
-    let options = ReadOptions { workload: args.model.clone() };
+    let options = ReadOptions { workload: args.model.as_deref().map(|model| without_prefix(model).to_owned()) };
     let named = |name: &String| Format::NAMES.iter().find(|(known, _)| known == name).map(|(_, format)| *format);
     let format = args.format.as_ref().and_then(named);
     let mut loaded = read_any(content, format, &options).map_err(|problems| {
