@@ -150,8 +150,31 @@ fn bank_by_hand() {
     let wrong = &details(&check)["errors"]["wrong-total"];
     let totals = ["first", "worst", "last", "lowest", "highest"].map(|which| wrong[which]["total"].as_i64().unwrap());
     assert_eq!((totals, &wrong["count"]), ([12, 3, 11, 3, 12], &json!(3)));
+    // schism's own format, in which maps stay maps.
+    let header = r#"{"schism-history":1,"workload":"bank","target":"x","seed":1,"clients":1,"nodes":["n1"]}"#;
+    let read = |at: u64, value: &str| {
+        format!(
+            r#"{{"index":{},"time_ns":1,"process":0,"type":"invoke","f":"read"}}
+               {{"index":{},"time_ns":1,"process":0,"type":"ok","f":"read","value":{value}}}"#,
+            2 * at,
+            2 * at + 1
+        )
+    };
+    let text = format!("{header}\n{}\n{}\n", read(0, r#"{"a":1,"0":2}"#), read(1, r#"{"a":1,"0":3}"#));
+    let loaded = schism_checker::history::read(text.as_bytes(), &Default::default()).unwrap();
+    let bank = &schism_checker::check(&loaded.history, &Options::default()).unwrap()[0];
+    assert_eq!((bank.valid, bank.findings[0].kind.as_str()), (Invalid, "wrong-total"));
+    assert_eq!(details(bank)["first-error"]["op"]["value"], json!({"a": 1, "0": 3}));
     // Accounts of any kind.
     expect("bank", "0> read; 0+ read {:a 1 \"b\" 2}; 0> read; 0+ read {\"b\" 3 :a 0}", Valid, &[]);
+    let huge = i64::MIN;
+    let check = expect(
+        "bank",
+        &format!("0> read; 0+ read {{:a 1 {huge} 2}}; 0> read; 0+ read {{:a 1 {huge} 1}}"),
+        Invalid,
+        &["wrong-total"],
+    );
+    assert_eq!(details(&check)["first-error"]["op"]["value"], json!({"a": 1, huge.to_string(): 1}));
 }
 
 #[test]

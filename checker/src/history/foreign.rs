@@ -7,7 +7,9 @@
 
 use std::sync::Arc;
 
-use super::{Event, EventType, F, Header, HistoryBuilder, Loaded, Mop, OpError, Problem, Problems, Process, Value};
+use super::{
+    Event, EventType, F, Header, HistoryBuilder, Loaded, Mop, OpError, Problem, Problems, Process, Value, plain,
+};
 use crate::{
     jepsen::{self, JepsenModel},
     linearizability::models::{self, AnyModel, ModelOp},
@@ -87,6 +89,8 @@ pub(super) struct Foreign {
     /// Or one of Jepsen's checkers.
     jepsen: Option<&'static JepsenModel>,
     shape: Shape,
+    /// Reads are of accounts with balances.
+    has_accounts: bool,
     /// Whether operations say whose they are; the first one tells.
     named: Option<bool>,
     nameless: Nameless,
@@ -136,6 +140,7 @@ impl Foreign {
             model: models::by_name(model),
             jepsen,
             shape,
+            has_accounts: model == "bank",
             named: None,
             nameless: Nameless::default(),
             index: 0,
@@ -239,6 +244,7 @@ impl Foreign {
             }
             Shape::AsIs => {
                 let value = self.of_jepsen(kind, f, value)?;
+                let value = if self.has_accounts && *f == F::Read { self.accounts(value) } else { value };
                 self.of_model(kind, f, value)
             }
         }
@@ -253,6 +259,23 @@ impl Foreign {
             "read" | "drain" => self.elements(&value),
             _ => Value::Int(self.int_of(&value)),
         }
+    }
+
+    /// A map of accounts to balances as pairs.
+    fn accounts(&mut self, value: Value) -> Value {
+        let Value::Other(json) = &value else { return value };
+        let Some(object) = json.as_object() else { return value };
+        let mut pairs = Vec::with_capacity(object.len());
+        for (account, balance) in object {
+            // Names that are numbers are told from texts by their quotes.
+            let number = account.parse().ok().filter(|number: &i64| number.to_string() == *account);
+            let account = match number {
+                Some(number) => self.builder.int(number),
+                None => self.builder.symbol(&plain(account)),
+            };
+            pairs.push(Value::keyed(account, balance.as_i64()));
+        }
+        Value::List(Box::new(pairs))
     }
 
     /// What Jepsen's checker has no objection to.

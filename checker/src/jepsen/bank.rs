@@ -11,7 +11,7 @@
 //! Not decided: whether the transfers explain the balances; a missing account is only seen by its missing balance.
 //! Where the first read lacks a balance, Jepsen's sum throws; here the total is that of the first read with all of them.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
@@ -99,31 +99,34 @@ pub struct BankRead {
 }
 
 pub(super) fn complaint(f: &str, value: &Value, is_ok: bool) -> Option<&'static str> {
-    let fits = f != "read" || !is_ok || balances(value).is_some();
+    let fits = f != "read" || !is_ok || balances(value, &|account| account.to_string().into()).is_some();
     (!fits).then_some("the value of an ok read must be a map of accounts to balances, each a whole number or nil")
 }
 
-/// Balances by account; none of nil.
-fn balances(value: &Value) -> Option<Vec<(&str, Option<i64>)>> {
-    let object = match value {
-        Value::Nil => return Some(Vec::new()),
-        Value::Other(json) => json.as_object()?,
-        _ => return None,
-    };
-    let balance = |of: &serde_json::Value| if of.is_null() { Some(None) } else { of.as_i64().map(Some) };
-    object.iter().map(|(account, of)| Some((account.as_str(), balance(of)?))).collect()
+/// Balances by account; none of nil. A foreign history's accounts are numbered: a map takes ten times as much.
+fn balances<'v>(value: &'v Value, spell: &dyn Fn(i64) -> Cow<'v, str>) -> Option<Vec<(Cow<'v, str>, Option<i64>)>> {
+    match value {
+        Value::Nil => Some(Vec::new()),
+        Value::Other(json) => {
+            let balance = |of: &serde_json::Value| if of.is_null() { Some(None) } else { of.as_i64().map(Some) };
+            json.as_object()?.iter().map(|(account, of)| Some((plain(account), balance(of)?))).collect()
+        }
+        Value::List(pairs) => {
+            pairs.iter().map(|pair| pair.as_keyed().map(|(account, balance)| (spell(account), balance))).collect()
+        }
+        _ => None,
+    }
 }
 
 /// A read's error, with how bad it is among those of its type.
 fn error_of(
     history: &History,
     op: &Op<'_>,
-    accounts: &FxHashSet<&str>,
+    accounts: &FxHashSet<Cow<'_, str>>,
     total: i128,
     options: &JepsenOptions,
 ) -> Option<(BankError, i128)> {
-    let balances = balances(op.value)?;
-    let name = |account: &str| plain(account).into_owned();
+    let balances = balances(op.value, &|account| history.spell(account))?;
     let error = |kind: &str| BankError {
         r#type: kind.into(),
         unexpected: Vec::new(),
@@ -134,17 +137,21 @@ fn error_of(
             index: event_of(op),
             process: history.names_processes().then_some(op.process),
             time_ns: op.complete_ns.unwrap_or(op.invoke_ns),
-            value: balances.iter().map(|(account, balance)| (name(account), *balance)).collect(),
+            value: balances.iter().map(|(account, balance)| (account.to_string(), *balance)).collect(),
         },
     };
-    let unexpected: Vec<String> =
-        balances.iter().filter(|(account, _)| !accounts.contains(account)).map(|(account, _)| name(account)).collect();
+    let unexpected: Vec<String> = balances
+        .iter()
+        .map(|(account, _)| account)
+        .filter(|account| !accounts.contains(*account))
+        .map(ToString::to_string)
+        .collect();
     if !unexpected.is_empty() {
         let badness = unexpected.len() as i128;
         return Some((BankError { unexpected, ..error("unexpected-key") }, badness));
     }
     let nils: Vec<String> =
-        balances.iter().filter(|(_, balance)| balance.is_none()).map(|(account, _)| name(account)).collect();
+        balances.iter().filter(|(_, balance)| balance.is_none()).map(|(account, _)| account.to_string()).collect();
     if !nils.is_empty() {
         let badness = nils.len() as i128;
         return Some((BankError { nils, ..error("nil-balance") }, badness));
@@ -166,10 +173,14 @@ pub(super) fn check(history: &History, options: &JepsenOptions) -> Check {
     let mut result = BankResult::default();
     let mut findings = Findings::default();
     let reads = oks(history, F::Read.name());
-    let first = reads.first().and_then(|read| balances(read.value)).unwrap_or_default();
-    let accounts: FxHashSet<&str> = first.iter().map(|(account, _)| *account).collect();
+    let first =
+        reads.first().and_then(|read| balances(read.value, &|account| history.spell(account))).unwrap_or_default();
+    let accounts: FxHashSet<Cow<'_, str>> = first.into_iter().map(|(account, _)| account).collect();
     let whole = |read: &Op<'_>| -> Option<i128> {
-        balances(read.value)?.into_iter().map(|(_, balance)| balance.map(i128::from)).sum()
+        balances(read.value, &|account| history.spell(account))?
+            .into_iter()
+            .map(|(_, balance)| balance.map(i128::from))
+            .sum()
     };
     let told = options.total_amount.map(i128::from).or_else(|| reads.iter().find_map(whole));
     // Without one whole read each of them lacks a balance, and no total matters.
