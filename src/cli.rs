@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Judge recorded histories.
     Check(CheckArgs),
+    /// Re-check a certificate that `check --certificate` wrote, with code that shares nothing with the search.
+    Verify(VerifyArgs),
     /// Render a result folder's reports again.
     Report(ReportArgs),
     /// List what there is to choose from.
@@ -270,6 +272,13 @@ pub(crate) struct CheckArgs {
     /// Taken from elle-cli's scripts, and said to have no effect.
     #[arg(long, short = 'b', value_name = "BYTES", hide = true)]
     pub(crate) max_plot_bytes: Option<u64>,
+    /// Write what `schism verify` needs to check the verdict on linearizability again: the order of a valid history, or
+    /// the operations that no order explains.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// Draw what makes a history not linearizable, as DIR/<name of the file>/linearizability.html.
+    #[arg(long, short, value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
 }
 
 /// elle-cli's two.
@@ -279,6 +288,24 @@ pub(crate) enum Output {
     Text,
     /// One JSON object a file.
     Json,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 the certificate holds, whichever verdict it is of; 1 it does not; 2 that could \
+not be decided; 254 bad usage or input.")]
+pub(crate) struct VerifyArgs {
+    /// The history that was judged: a file (gzip or zstd too), a result folder, or `-` for standard input.
+    #[arg(value_name = "HISTORY")]
+    pub(crate) history: PathBuf,
+    /// What `schism check --certificate` wrote.
+    #[arg(value_name = "CERTIFICATE")]
+    pub(crate) certificate: PathBuf,
+    /// How the history is written, as for `schism check`.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) format: Option<String>,
+    /// Print one JSON object: holds (true, false or \"unknown\"), valid, reason.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

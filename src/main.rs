@@ -48,6 +48,7 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
         Command::Run(args) => commands::run(&args),
         Command::Plan(args) => commands::plan(&args),
         Command::Check(args) => commands::check(&args),
+        Command::Verify(args) => commands::verify(&args),
         Command::Report(args) => commands::report(&args),
         Command::List(args) => commands::list(&args),
         Command::Doctor(args) => commands::doctor(&args),

@@ -265,6 +265,41 @@ fn every_problem_of_a_malformed_history_has_its_line() {
     refused_beside(&[("f", &content)], &["check", "f"], &["line 3", "line 4"]);
 }
 
+/// A verdict is certified, whichever it is, and the certificate is of this history and no other.
+#[test]
+fn certificates_are_verified() {
+    let edn = "{:type :invoke, :process 0, :f :write, :value 1}\n{:type :ok, :process 0, :f :write, :value 1}\n\
+               {:type :invoke, :process 1, :f :read, :value nil}\n{:type :ok, :process 1, :f :read, :value 2}\n";
+    let folder = scratch();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    fs::write(path("bad"), edn).unwrap();
+    fs::write(path("good"), edn.replace(":value 2", ":value 1")).unwrap();
+    for (name, code, says) in [("good", 0, "the history is valid"), ("bad", 1, "the history is invalid")] {
+        let certificate = path(&format!("{name}.certificate"));
+        call(&["check", "--model", "cas-register", "--certificate", &certificate, &path(name)]).expect(code);
+        let ended = call(&["verify", &path(name), &certificate]).expect(0);
+        assert!(ended.stdout.contains(says), "{}", ended.stdout);
+    }
+    let ended = call(&["verify", "--json", &path("bad"), &path("good.certificate")]).expect(1).json();
+    assert_eq!((&ended["holds"], ended["reason"].as_str()), (&Value::Bool(false), Some("it is of another history")));
+    // Cut off, or none at all.
+    let whole = fs::read_to_string(path("good.certificate")).unwrap();
+    fs::write(path("cut"), &whole[..whole.len() - 5]).unwrap();
+    for (certificate, says) in [("cut", "it was cut off"), ("good", "no certificate of schism"), ("no", "cannot read")]
+    {
+        let ended = call(&["verify", &path("good"), &path(certificate)]).expect(254);
+        assert!(ended.stderr.contains(says), "{}", ended.stderr);
+    }
+    for (args, says) in [
+        (vec!["--certificate", "no/such/folder", "bad"], "no file in a folder that exists"),
+        (vec!["--certificate", "c", "bad", "good"], "is of one history, and 2 files are given"),
+    ] {
+        let args = args.iter().map(|arg| if arg.len() < 5 { path(arg) } else { (*arg).to_owned() });
+        let ended = run(schism().args(["check", "--model", "cas-register"]).args(args)).expect(254);
+        assert!(ended.stderr.contains(says), "{}", ended.stderr);
+    }
+}
+
 /// Another tool's history, as it is, packed, and from standard input.
 #[test]
 fn check_reads_what_other_tools_wrote() {

@@ -44,6 +44,7 @@ pub mod jepsen;
 pub mod linearizability;
 mod say;
 mod verdict;
+pub mod verify;
 
 pub use verdict::{Check, Details, Finding, Validity};
 

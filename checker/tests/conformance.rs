@@ -6,9 +6,11 @@ mod support;
 use std::{fs, process::Command, time::Instant};
 
 use schism_checker::{
-    Details, Validity,
+    Check, Details, Options, Validity, check_with_witnesses,
+    history::History,
     isolation::list_append,
-    linearizability::{self, Budget},
+    linearizability::{Budget, write_certificate},
+    verify::{Certificate, Verification},
 };
 
 fn text<'v>(record: &'v serde_json::Value, name: &str) -> &'v str {
@@ -19,6 +21,19 @@ fn records(file: &str) -> Vec<serde_json::Value> {
     file.lines().map(|line| serde_json::from_str(line).expect("a record a line")).collect()
 }
 
+/// The check of linearizability, whose certificate holds.
+fn certified(history: &History, budget: &Budget) -> Check {
+    let (mut checks, witnesses) = check_with_witnesses(history, &Options { linearizability: *budget, ..Options::default() }).unwrap();
+    let mut certificate = Vec::new();
+    write_certificate(history, checks[0].valid, &witnesses, &mut certificate).unwrap();
+    match (checks[0].valid, Certificate::open(&certificate[..]).unwrap().verify(history).unwrap()) {
+        (Validity::Unknown, Verification::Undecided(_)) => {}
+        (found, Verification::Holds { valid, .. }) if found == valid => {}
+        (found, other) => panic!("{found:?}, but {other:?}"),
+    }
+    checks.swap_remove(0)
+}
+
 #[test]
 fn recorded_histories_as_knossos_judges_them() {
     let Some(path) = support::conformance("linearizability/recorded.jsonl") else { return };
@@ -26,7 +41,7 @@ fn recorded_histories_as_knossos_judges_them() {
     for record in records(&fs::read_to_string(path).unwrap()) {
         let (name, model) = (text(&record, "name"), text(&record, "model"));
         let history = support::foreign(model, text(&record, "edn")).unwrap_or_else(|why| panic!("{name}: {why}"));
-        let check = &schism_checker::check(&history, &schism_checker::Options::default()).unwrap()[0];
+        let check = certified(&history, &Budget::default());
         assert_eq!(check.valid.name(), text(&record, "verdict"), "{name}: {check:?}");
         judged += 1;
     }
@@ -43,7 +58,7 @@ fn etcd_logs_as_porcupine_judges_them() {
         let log = fs::read_to_string(path.join(name)).unwrap();
         let history = support::foreign("cas-register", &log).unwrap_or_else(|why| panic!("{name}: {why}"));
         assert!(history.len() > 50, "{name}: {} operations", history.len());
-        let check = linearizability::check(&history, &Budget::default());
+        let check = certified(&history, &Budget::default());
         assert_eq!(check.valid.name(), verdict.as_str().unwrap(), "{name}");
         if let Details::Linearizability(result) = &check.details {
             for key in &result.invalid_keys {
@@ -73,7 +88,7 @@ fn synthetic_registers() {
         let history =
             support::foreign("cas-register", text(&record, "edn")).unwrap_or_else(|why| panic!("{name}: {why}"));
         let started = Instant::now();
-        let check = linearizability::check(&history, &budget);
+        let check = certified(&history, &budget);
         let Details::Linearizability(result) = &check.details else { panic!("another result") };
         eprintln!("{name}: {} steps {} in {:?}", check.valid.name(), result.steps, started.elapsed());
         total += 1;

@@ -12,10 +12,11 @@ use schism_checker::{
     Check, Details, Options, Validity, WORKLOADS,
     history::{Format, History, ReadOptions, read_any},
     jepsen::JepsenOptions,
-    linearizability::Budget,
+    linearizability::{self, Budget},
 };
 use serde::Serialize;
 
+use super::{certificate, evidence};
 use crate::{
     check::combine,
     cli::{CheckArgs, Output},
@@ -47,8 +48,13 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<u8> {
         crate::plan::choose("model", model, WORKLOADS)?;
     }
     if let Some(format) = &args.format {
-        let names: Vec<&str> = Format::NAMES.iter().map(|(name, _)| *name).collect();
-        crate::plan::choose("format", format, &names)?;
+        known_format(format)?;
+    }
+    if let Some(certificate) = &args.certificate {
+        certificate::require(certificate, args.files.len())?;
+    }
+    if let Some(directory) = &args.directory {
+        evidence::require(directory)?;
     }
     for model in &args.consistency_models {
         crate::plan::choose("consistency model", model, schism_checker::isolation::list_append::known_models())?;
@@ -76,10 +82,18 @@ fn without_prefix(model: &str) -> &str {
     ["jepsen-", "knossos-", "elle-"].iter().find_map(|prefix| model.strip_prefix(prefix)).unwrap_or(model)
 }
 
+pub(super) fn known_format(format: &str) -> anyhow::Result<()> {
+    let names: Vec<&str> = Format::NAMES.iter().map(|(name, _)| *name).collect();
+    crate::plan::choose("format", format, &names)
+}
+
 /// `said`: warnings that were printed already.
 fn check_file(file: &Path, args: &CheckArgs, said: &mut BTreeSet<String>) -> anyhow::Result<Validity> {
     let path = if file.is_dir() { file.join("history.jsonl") } else { file.to_path_buf() };
-    let (history, warnings) = read_file(&path, args)?;
+    let (mut history, warnings) = read_file(&path, args.model.as_deref(), args.format.as_deref())?;
+    if !args.consistency_models.is_empty() {
+        history.set_consistency_models(args.consistency_models.clone());
+    }
     for warning in without_effect(args, &history.header().workload) {
         if !said.contains(&warning) {
             crate::print_warning(&warning);
@@ -94,8 +108,15 @@ fn check_file(file: &Path, args: &CheckArgs, said: &mut BTreeSet<String>) -> any
         max_transfer: args.max_transfer,
         allow_negative_balances: args.allow_negative_balances,
     };
-    let checks = schism_checker::check(&history, &Options { linearizability: budget, jepsen })
-        .map_err(|error| usage(format!("{}: {error}", path.display())))?;
+    let options = Options { linearizability: budget, jepsen };
+    let cannot = |error| usage(format!("{}: {error}", path.display()));
+    let checks = if let Some(certificate) = &args.certificate {
+        let (checks, witnesses) = schism_checker::check_with_witnesses(&history, &options).map_err(cannot)?;
+        certificate::write(certificate, &history, &checks, &witnesses)?;
+        checks
+    } else {
+        schism_checker::check(&history, &options).map_err(cannot)?
+    };
     let valid = combine(&checks);
     if args.quiet {
         print_line(&line(&path, valid))?;
@@ -103,6 +124,13 @@ fn check_file(file: &Path, args: &CheckArgs, said: &mut BTreeSet<String>) -> any
         print_line(&as_elle_cli(&path, &history, valid, &checks)?)?;
     } else {
         print(&path, &history, valid, &warnings, &checks, args.json)?;
+    }
+    if let Some(directory) = &args.directory
+        && let Some(picture) = evidence::write(directory, &args.files, file, &history, &checks)?
+        && !args.quiet
+        && !args.json
+    {
+        print_line(&format!("  evidence in {}", picture.display()))?;
     }
     Ok(valid)
 }
@@ -149,10 +177,18 @@ fn without_effect(args: &CheckArgs, model: &str) -> Vec<String> {
         only(args.allow_negative_balances, "allow-negative-balances", "bank"),
         args.plot_timeout.map(|_| none("plot-timeout", no_plot)),
         args.max_plot_bytes.map(|_| none("max-plot-bytes", no_plot)),
+        args.directory
+            .as_ref()
+            .filter(|_| !is_linearizability(model))
+            .map(|_| none("directory", &format!(" on {model}: only what makes a history not linearizable is drawn"))),
     ]
     .into_iter()
     .flatten()
     .collect()
+}
+
+fn is_linearizability(model: &str) -> bool {
+    matches!(model, "register" | "cas-register") || linearizability::models::NAMES.contains(&model)
 }
 
 /// Half of the memory that is free now; where that cannot be asked, what any machine has.
@@ -175,15 +211,20 @@ fn open(path: &Path) -> io::Result<Box<dyn Read>> {
     })
 }
 
-fn read_file(path: &Path, args: &CheckArgs) -> anyhow::Result<(History, Vec<String>)> {
+/// The history in a file. `model` is what it is of, where it does not say so; `format` a name of a known one.
+pub(super) fn read_file(
+    path: &Path,
+    model: Option<&str>,
+    format: Option<&str>,
+) -> anyhow::Result<(History, Vec<String>)> {
     let content = open(path).map_err(|error| usage(format!("cannot read {}: {error}", path.display())))?;
-    let options = ReadOptions { workload: args.model.as_deref().map(|model| without_prefix(model).to_owned()) };
-    let named = |name: &String| Format::NAMES.iter().find(|(known, _)| known == name).map(|(_, format)| *format);
-    let format = args.format.as_ref().and_then(named);
-    let mut loaded = read_any(content, format, &options).map_err(|problems| {
+    let options = ReadOptions { workload: model.map(|model| without_prefix(model).to_owned()) };
+    let named = |name| Format::NAMES.iter().find(|(known, _)| *known == name).map(|(_, format)| *format);
+    let format = format.and_then(named);
+    let loaded = read_any(content, format, &options).map_err(|problems| {
         // The reader knows no flags.
         let text = problems.to_string();
-        let way_out = if text.contains("no header") && args.model.is_none() {
+        let way_out = if text.contains("no header") && model.is_none() {
             format!(
                 "\nA history without a header can be judged if you say what it is of: --model {}",
                 WORKLOADS.join("|")
@@ -195,9 +236,6 @@ fn read_file(path: &Path, args: &CheckArgs) -> anyhow::Result<(History, Vec<Stri
         };
         usage(format!("{} is not a history that can be judged:\n{text}{way_out}", path.display()))
     })?;
-    if !args.consistency_models.is_empty() {
-        loaded.history.set_consistency_models(args.consistency_models.clone());
-    }
     Ok((loaded.history, loaded.warnings))
 }
 
@@ -213,7 +251,7 @@ fn print(
         let reasons =
             checks.iter().filter(|check| check.valid == Validity::Unknown).filter_map(|check| check.reason.clone());
         let reason = (valid == Validity::Unknown).then(|| reasons.collect::<Vec<_>>().join("; "));
-        let evidence = checks.iter().find(|check| check.valid == Validity::Invalid).map(evidence).transpose()?;
+        let evidence = checks.iter().find(|check| check.valid == Validity::Invalid).map(shown_evidence).transpose()?;
         let line = Line { file: path, model: &history.header().workload, valid, reason, evidence, warnings, checks };
         return print_line(&serde_json::to_string(&line)?);
     }
@@ -238,7 +276,7 @@ fn print(
 }
 
 /// The operations that prove it where a checker names them, else its findings.
-fn evidence(check: &Check) -> serde_json::Result<serde_json::Value> {
+fn shown_evidence(check: &Check) -> serde_json::Result<serde_json::Value> {
     match &check.details {
         Details::Linearizability(result) => serde_json::to_value(&result.invalid_keys),
         _ => serde_json::to_value(&check.findings),

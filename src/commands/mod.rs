@@ -1,10 +1,13 @@
 //! One file per command that is more than a call.
 
+mod certificate;
 mod check;
 mod doctor;
+mod evidence;
 mod list;
 mod plan;
 mod run;
+mod verify;
 
 pub(crate) use self::{
     check::check,
@@ -12,4 +15,5 @@ pub(crate) use self::{
     list::list,
     plan::plan,
     run::{report, run, run_inside},
+    verify::verify,
 };

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 
 /// Writes a file under a temporary name beside it and renames it: a reader, or a run that dies meanwhile, sees the old
 /// file or the new one, never half of it.
-pub(super) fn write_atomically(
+pub(crate) fn write_atomically(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<File>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {

@@ -325,6 +325,7 @@ pub(super) fn nonlinearizable() -> RunResult {
             op(7, "read 3", "ok", "n1", 21_419, Some(21_421), 1044),
         ],
         explanation: explanation.to_owned(),
+        window: schism_checker::linearizability::Window::default(),
     };
     let finding = Finding {
         kind: "nonlinearizable".to_owned(),

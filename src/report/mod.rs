@@ -3,6 +3,7 @@
 //! [`write_all`] writes them all, after a run and again for `schism report DIR`. Every view is a function of the
 //! [`RunResult`] and the history; none computes a verdict.
 
+mod contradiction;
 mod file;
 #[cfg(test)]
 mod fixture;
@@ -26,18 +27,22 @@ use schism_checker::{
     linearizability::EvidenceOp,
 };
 
-use self::{
-    file::{remove_stale, write_atomically},
-    plots::{Figure, OpGrid, OpOutcome, OpSample, Timeline},
-};
 pub(crate) use self::{
+    contradiction::page as contradiction_page,
+    file::write_atomically,
     json::{RESULT_FILE, read},
     terminal::summary,
+};
+use self::{
+    file::remove_stale,
+    plots::{Figure, OpGrid, OpOutcome, OpSample, Timeline},
 };
 use crate::result::RunResult;
 
 /// Names of all plots, so that those which a new report lacks can be removed.
 const PLOT_NAMES: [&str; 6] = ["claims", "lost-writes", "latency", "latency-quantiles", "rate", "evidence"];
+/// What no order explains, drawn.
+const CONTRADICTION_FILE: &str = "linearizability.html";
 /// Files of the database's nodes that `files` lists at most.
 const NODE_FILES_MAX: usize = 500;
 
@@ -51,11 +56,29 @@ pub(crate) fn write_all(dir: &Path, result: &mut RunResult, history: &History) -
     let grid = OpGrid::collect(timeline.end_ns(), history.ops().map(sample));
     let figures = plots::plots(result, &timeline, &grid).context("could not draw the plots")?;
     let evidence = evidence_figures(result, &figures, history).context("could not draw the evidence")?;
-    write_views(dir, result, &figures, &evidence)
+    let contradiction = result.checks.iter().find_map(|check| match &check.details {
+        Details::Linearizability(found) => contradiction_page(history, found),
+        _ => None,
+    });
+    write_views(dir, result, &figures, &evidence, contradiction)
 }
 
-fn write_views(dir: &Path, result: &mut RunResult, figures: &[Figure], evidence: &[Figure]) -> anyhow::Result<()> {
+fn write_views(
+    dir: &Path,
+    result: &mut RunResult,
+    figures: &[Figure],
+    evidence: &[Figure],
+    contradiction: Option<String>,
+) -> anyhow::Result<()> {
     let mut files = vec![("report".to_owned(), "report.html".to_owned())];
+    let picture = dir.join(CONTRADICTION_FILE);
+    match contradiction {
+        Some(page) => {
+            write_atomically(&picture, |out| Ok(out.write_all(page.as_bytes())?))?;
+            files.push(("evidence against linearizability".to_owned(), CONTRADICTION_FILE.to_owned()));
+        }
+        None => remove_stale(&picture)?,
+    }
     files.push(("result".to_owned(), RESULT_FILE.to_owned()));
     files.push(("JUnit".to_owned(), "junit.xml".to_owned()));
     files.extend(recorded_files(dir)?);
@@ -73,7 +96,9 @@ fn write_views(dir: &Path, result: &mut RunResult, figures: &[Figure], evidence:
 
 /// Keeps what others listed and this module does not write itself.
 fn keep_other_files(files: &mut Vec<(String, String)>, listed: &[(String, String)]) {
-    let ours = |path: &str| ["plots/", "anomalies/", "nodes/"].iter().any(|folder| path.starts_with(folder));
+    let ours = |path: &str| {
+        path == CONTRADICTION_FILE || ["plots/", "anomalies/", "nodes/"].iter().any(|folder| path.starts_with(folder))
+    };
     for (name, path) in listed {
         if !ours(path) && files.iter().all(|(_, known)| known != path) {
             files.push((name.clone(), path.clone()));

@@ -260,6 +260,19 @@ impl History {
         self.symbol(value).is_some()
     }
 
+    /// What is no integer, by its number.
+    pub(super) fn symbol_texts(&self) -> impl Iterator<Item = &str> {
+        self.symbols.iter().map(|text| &**text)
+    }
+
+    /// The operation that was invoked by the event of this index.
+    #[must_use]
+    pub fn op_invoked_at(&self, index: u64) -> Option<Op<'_>> {
+        let index = u32::try_from(index).ok()?;
+        let id = self.columns.invoke_index.binary_search(&index).ok()?;
+        Some(self.view(id))
+    }
+
     fn symbol(&self, value: i64) -> Option<&Arc<str>> {
         // Not below zero: the least integer is the first symbol's number.
         let at = value.wrapping_sub(i64::MIN);

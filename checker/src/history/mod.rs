@@ -7,6 +7,7 @@
 mod any;
 mod columns;
 mod dbcop;
+mod digest;
 mod edn;
 mod event;
 mod foreign;

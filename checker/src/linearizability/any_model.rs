@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Budget, NonlinearizableKey, evidence_op,
+    Budget, NonlinearizableKey, Window, evidence_op,
     general::{Call, is_linearization, search},
     keys::{self, KeyDecision, KeyOutcome},
     models::{Model, ModelOp},
     monitors::Monitored,
     partition::NEVER,
     search::{Allowance, Answer},
+    shrink_model::{shrink, whole},
     verdict,
     witness::{Contradiction, KeyWitness, Witness},
 };
@@ -19,10 +20,9 @@ use crate::{
     say,
 };
 
-/// Steps for each attempt to show less.
-const SHRINK_STEPS_MAX: u64 = 200_000;
-/// Evidence that is larger is not made smaller: each read takes an attempt.
-const SHRINK_CALLS_MAX: usize = 400;
+/// Steps to look whether a monitor's evidence is none after all, and operations that are not too many for that.
+const RECHECK_STEPS_MAX: u64 = 200_000;
+const RECHECK_CALLS_MAX: usize = 400;
 /// Operations shown of evidence, the latest.
 const SHOWN_MAX: usize = 1000;
 
@@ -62,14 +62,15 @@ pub(crate) fn check_with<M: Model + Sync>(
         let mut witness = None;
         // Calls that contradict each other before the event `before`.
         let mut invalid = |shown: &[Call<'_>], before: u32, explanation: String| {
-            let ops = shown.iter().map(|call| call.id).collect();
-            witness = is_kept.then_some(Witness::Contradiction(Contradiction { ops, from: 0, before }));
+            let named = || whole(model, calls, shown, before).iter().map(|call| call.id).collect();
+            witness = is_kept.then(|| Witness::Contradiction(Contradiction { ops: named(), from: 0, before }));
             let last = &shown[shown.len().saturating_sub(SHOWN_MAX)..];
             KeyDecision::Nonlinearizable(Box::new(NonlinearizableKey {
                 key: *number,
                 key_name: key.clone(),
                 ops: last.iter().filter_map(|call| evidence_op(history, call.id, in_words(&call.op))).collect(),
                 explanation,
+                window: Window::of(0, before, false),
             }))
         };
         let monitored = monitor.map_or(Monitored::NotApplicable, |monitor| monitor(calls));
@@ -115,37 +116,8 @@ pub(crate) fn check_with<M: Model + Sync>(
 
 /// Whether the search finds an order for a monitor's evidence. (Evidence too large for it is not disproven.)
 fn is_possible<M: Model>(model: &M, shown: &[Call<'_>]) -> bool {
-    let allowance = Allowance { steps: SHRINK_STEPS_MAX, memo_bytes: 50_000_000 };
-    shown.len() <= SHRINK_CALLS_MAX && matches!(search(model, shown, allowance).0, Answer::Linearizable(_))
-}
-
-/// The calls up to the return of the one at which every attempt got stuck, without the reads that the contradiction does
-/// not need. (Linearizability is closed under prefixes, in which what had not returned may have happened or not; and a
-/// read can be taken out of any order. Of other operations nothing so general holds.)
-fn shrink<'h, M: Model>(model: &M, calls: &[Call<'h>], stuck: &Call<'h>) -> Vec<Call<'h>> {
-    let mut kept: Vec<Call<'h>> = Vec::new();
-    for call in calls.iter().filter(|call| call.invoke < stuck.ret) {
-        if call.ret <= stuck.ret {
-            kept.push(*call);
-        } else if !model.is_read(&call.op) {
-            kept.push(Call { ret: NEVER, op: ModelOp { is_ok: false, ..call.op }, ..*call });
-        }
-    }
-    let allowance = Allowance { steps: SHRINK_STEPS_MAX, memo_bytes: 50_000_000 };
-    if kept.len() > SHRINK_CALLS_MAX {
-        return kept;
-    }
-    for at in (0..kept.len()).rev() {
-        if kept[at].id == stuck.id || !model.is_read(&kept[at].op) {
-            continue;
-        }
-        let mut fewer = kept.clone();
-        fewer.remove(at);
-        if matches!(search(model, &fewer, allowance).0, Answer::NotLinearizable { .. }) {
-            kept = fewer;
-        }
-    }
-    kept
+    let allowance = Allowance { steps: RECHECK_STEPS_MAX, memo_bytes: 50_000_000 };
+    shown.len() <= RECHECK_CALLS_MAX && matches!(search(model, shown, allowance).0, Answer::Linearizable(_))
 }
 
 /// What an operation does, in words.

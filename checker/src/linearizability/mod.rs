@@ -8,6 +8,7 @@
 //! read, write and compare-and-set.
 
 mod any_model;
+mod certificate;
 #[cfg(test)]
 mod exhaustive_tests;
 mod general;
@@ -19,15 +20,21 @@ mod model;
 pub mod models;
 mod monitors;
 mod partition;
+mod picture;
 mod recheck;
 mod search;
 mod shrink;
+mod shrink_model;
 #[cfg(test)]
 mod tests;
 mod witness;
 mod zones;
 
 pub use any_model::check_model;
+pub(crate) use certificate::Line as CertificateLine;
+pub use certificate::{CERTIFICATE_VERSION, CertificateHeader, write_certificate};
+pub(crate) use partition::counted_final_reads;
+pub use picture::{Obstacle, Picture, PictureStep, picture};
 pub use witness::KeyWitness;
 
 use std::time::Duration;
@@ -110,12 +117,46 @@ pub struct NonlinearizableKey {
     /// The key of another tool's history that is no integer: its text, of which `key` is the number here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_name: Option<String>,
-    /// A subset of the key's operations that alone cannot be linearized, by invocation time: of registers, none can be
-    /// removed without becoming linearizable (as far as the budget for shrinking allowed); of other models, what had
-    /// been invoked by the return at which every order ends, without needless reads, the last thousand of it.
+    /// A subset of the key's operations that alone cannot be linearized, by invocation time: none can be
+    /// left out without becoming linearizable (as far as the budget for that allowed, and of models other than registers
+    /// as far as the model tells what operations concern); of other models the last thousand of it.
     pub ops: Vec<EvidenceOp>,
     /// The contradiction in words.
     pub explanation: String,
+    /// The part of the history in which they contradict each other.
+    #[serde(default, skip_serializing_if = "Window::is_all")]
+    pub window: Window,
+}
+
+/// A part of the history: operations that are in flight at its ends may have happened or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Window {
+    /// Index of the event with which it begins; `None`: with the history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_index: Option<u64>,
+    /// Index of the event before which it ends; `None`: with the history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before_index: Option<u64>,
+    /// What the object held at first is left open: whatever it was, they contradict each other. (Where the window begins
+    /// with the history: whatever it was of what they do not write themselves.)
+    #[serde(default)]
+    pub is_open: bool,
+}
+
+impl Window {
+    fn of(from: u32, before: u32, is_open: bool) -> Self {
+        Self {
+            from_index: (from > 0).then_some(u64::from(from)),
+            before_index: (before != NEVER).then_some(u64::from(before)),
+            is_open,
+        }
+    }
+
+    /// The whole history.
+    fn is_all(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// An operation as evidence shows it.
@@ -175,6 +216,7 @@ pub(crate) fn check_keeping(history: &History, budget: &Budget, keep: Option<&mu
                     key_name: history.is_symbol(*key).then(|| history.spell(*key).into_owned()),
                     ops: evidence.calls.iter().filter_map(shown).collect(),
                     explanation: explain(history, &part, &evidence),
+                    window: Window::of(from, before, evidence.is_window),
                 }))
             }
         };

@@ -102,7 +102,7 @@ fn key_of(op: &Op<'_>) -> Option<i64> {
 
 /// Final reads that count as clients' reads: those of primaries; of a key on which several of them disagree, none
 /// (which is divergence).
-fn counted_final_reads(history: &History) -> Vec<usize> {
+pub(crate) fn counted_final_reads(history: &History) -> Vec<usize> {
     let finals: Vec<Op<'_>> = history
         .ops()
         .filter(|op| op.is_final && op.outcome == Outcome::Ok && *op.f == F::Read && key_of(op).is_some())

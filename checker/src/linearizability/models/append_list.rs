@@ -1,6 +1,6 @@
 //! A list that is only appended to, and read as a whole.
 
-use super::{Model, ModelOp, bytes_of, list, text, unknown};
+use super::{Model, ModelOp, bytes_of, list, list_in_words, text, unknown};
 
 /// `append v` and `read`, whose answer is the list of all values so far.
 #[derive(Debug, Clone, Copy, Default)]
@@ -23,6 +23,15 @@ impl Model for AppendList {
 
     fn is_read(&self, op: &ModelOp<'_>) -> bool {
         op.f == "read"
+    }
+
+    /// A read concerns what it holds: without the rest it still holds all that there is.
+    fn concerns(&self, op: &ModelOp<'_>) -> Option<Vec<String>> {
+        if op.f == "append" { Some(vec![text(op.value)]) } else { list(op.value) }
+    }
+
+    fn state_in_words(&self, state: &Self::State) -> String {
+        list_in_words(state)
     }
 
     fn heap_bytes(&self, values: &Vec<String>) -> usize {

@@ -21,6 +21,10 @@ impl Model for Counter {
         op.f == "read"
     }
 
+    fn state_in_words(&self, count: &i64) -> String {
+        count.to_string()
+    }
+
     fn complaint(&self, op: &ModelOp<'_>) -> Option<String> {
         match op.f {
             "add" if op.value.as_int().is_some() => None,

@@ -32,6 +32,11 @@ impl Model for FencedLock {
         op.f == "release"
     }
 
+    fn state_in_words(&self, (granted, accepted): &Self::State) -> String {
+        let name = |token: &Option<i64>| token.map_or_else(|| "none".into(), |token| token.to_string());
+        format!("last token granted: {}, accepted: {}", name(granted), name(accepted))
+    }
+
     fn complaint(&self, op: &ModelOp<'_>) -> Option<String> {
         match op.f {
             "release" => None,

@@ -35,6 +35,10 @@ impl Model for FetchAndAdd {
         op.f == "read"
     }
 
+    fn state_in_words(&self, number: &i64) -> String {
+        number.to_string()
+    }
+
     fn complaint(&self, op: &ModelOp<'_>) -> Option<String> {
         match op.f {
             "read" if !op.is_ok || op.value.as_int().is_some() => None,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Model, ModelOp, bytes_of, list, text, unknown};
+use super::{Model, ModelOp, bytes_of, list, list_in_words, text, unknown};
 
 /// `add v` and `read`, whose answer is all elements so far, in any order.
 #[derive(Debug, Clone, Copy, Default)]
@@ -25,6 +25,15 @@ impl Model for GrowOnlySet {
 
     fn is_read(&self, op: &ModelOp<'_>) -> bool {
         op.f == "read"
+    }
+
+    /// A read concerns what it holds: without the rest it still holds all that there is.
+    fn concerns(&self, op: &ModelOp<'_>) -> Option<Vec<String>> {
+        if op.f == "add" { Some(vec![text(op.value)]) } else { list(op.value) }
+    }
+
+    fn state_in_words(&self, state: &Self::State) -> String {
+        list_in_words(state)
     }
 
     fn heap_bytes(&self, elements: &BTreeSet<String>) -> usize {

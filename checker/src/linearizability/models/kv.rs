@@ -41,6 +41,10 @@ impl Model for Kv {
         parts(op.value).map(|(key, _)| key)
     }
 
+    fn state_in_words(&self, text: &String) -> String {
+        format!("{text:?}")
+    }
+
     fn heap_bytes(&self, text: &String) -> usize {
         text.capacity()
     }

@@ -17,7 +17,7 @@ mod set;
 mod stack;
 mod unordered_queue;
 
-use std::hash::Hash;
+use std::{hash::Hash, io::BufRead};
 
 pub use append_list::AppendList;
 pub use counter::Counter;
@@ -35,13 +35,14 @@ pub use stack::Stack;
 pub use unordered_queue::UnorderedQueue;
 
 use super::{
-    Budget, KeyWitness,
+    Budget, KeyWitness, NonlinearizableKey, Picture,
     any_model::{Monitor, check_with},
-    monitors,
+    monitors, picture,
 };
 use crate::{
     Check, CheckError,
     history::{F, History, Op, Outcome, Value},
+    verify::{Certificate, CertificateError, Verification, verify_model},
 };
 
 /// An operation as a model sees it.
@@ -103,6 +104,19 @@ pub trait Model {
         None
     }
 
+    /// The parts of the object that the operation concerns, where operations on other parts may be left out: taking all
+    /// operations that concern some parts out of a linearization leaves one (together with operations that may never have
+    /// happened). An empty list: it is never left out, but for a read, and keeps nothing else from being so. `None`:
+    /// nothing may be left out beside it. It makes evidence smaller.
+    fn concerns(&self, _op: &ModelOp<'_>) -> Option<Vec<String>> {
+        None
+    }
+
+    /// A state, for people.
+    fn state_in_words(&self, _state: &Self::State) -> String {
+        "a state of the model".into()
+    }
+
     /// What a state keeps on the heap, in bytes: it bounds the search's memory.
     fn heap_bytes(&self, _state: &Self::State) -> usize {
         0
@@ -136,6 +150,13 @@ pub(crate) trait AnyModel: Sync {
     /// `keep`: takes what bears out the decision on each key.
     fn check(&self, name: &str, history: &History, budget: &Budget, keep: Option<&mut Vec<KeyWitness>>) -> Check;
     fn complaint(&self, op: &ModelOp<'_>) -> Option<String>;
+    /// Re-checks a certificate.
+    fn verify(
+        &self,
+        history: &History,
+        certificate: &mut Certificate<&mut dyn BufRead>,
+    ) -> Result<Verification, CertificateError>;
+    fn picture(&self, history: &History, key: &NonlinearizableKey) -> Option<Picture>;
 
     /// That the history has only operations of the model. (A foreign one was asked when it was read, with lines.)
     fn fits(&self, history: &History) -> Result<(), CheckError> {
@@ -157,6 +178,18 @@ impl<M: Model + Sync> AnyModel for M {
     fn complaint(&self, op: &ModelOp<'_>) -> Option<String> {
         Model::complaint(self, op)
     }
+
+    fn verify(
+        &self,
+        history: &History,
+        certificate: &mut Certificate<&mut dyn BufRead>,
+    ) -> Result<Verification, CertificateError> {
+        verify_model(self, history, certificate)
+    }
+
+    fn picture(&self, history: &History, key: &NonlinearizableKey) -> Option<Picture> {
+        Some(picture::of_model(self, history, key))
+    }
 }
 
 /// A model with a monitor, which decides what it can.
@@ -173,14 +206,32 @@ impl<M: Model + Sync> AnyModel for Monitored<M> {
     fn complaint(&self, op: &ModelOp<'_>) -> Option<String> {
         self.model.complaint(op)
     }
+
+    fn verify(
+        &self,
+        history: &History,
+        certificate: &mut Certificate<&mut dyn BufRead>,
+    ) -> Result<Verification, CertificateError> {
+        verify_model(&self.model, history, certificate)
+    }
+
+    fn picture(&self, history: &History, key: &NonlinearizableKey) -> Option<Picture> {
+        Some(picture::of_model(&self.model, history, key))
+    }
 }
 
 /// A set: by element, unless somebody reads the whole of it.
 struct SetOrElements;
 
+impl SetOrElements {
+    fn is_read_whole(history: &History) -> bool {
+        history.ops().any(|op| *op.f == F::Read && op.outcome == Outcome::Ok)
+    }
+}
+
 impl AnyModel for SetOrElements {
     fn check(&self, name: &str, history: &History, budget: &Budget, keep: Option<&mut Vec<KeyWitness>>) -> Check {
-        if history.ops().any(|op| *op.f == F::Read && op.outcome == Outcome::Ok) {
+        if Self::is_read_whole(history) {
             check_with(history, name, &Set, None, budget, keep)
         } else {
             check_with(history, name, &Element, None, budget, keep)
@@ -189,6 +240,26 @@ impl AnyModel for SetOrElements {
 
     fn complaint(&self, op: &ModelOp<'_>) -> Option<String> {
         Model::complaint(&Set, op)
+    }
+
+    fn verify(
+        &self,
+        history: &History,
+        certificate: &mut Certificate<&mut dyn BufRead>,
+    ) -> Result<Verification, CertificateError> {
+        if Self::is_read_whole(history) {
+            verify_model(&Set, history, certificate)
+        } else {
+            verify_model(&Element, history, certificate)
+        }
+    }
+
+    fn picture(&self, history: &History, key: &NonlinearizableKey) -> Option<Picture> {
+        Some(if Self::is_read_whole(history) {
+            picture::of_model(&Set, history, key)
+        } else {
+            picture::of_model(&Element, history, key)
+        })
     }
 }
 
@@ -224,6 +295,12 @@ pub(crate) fn list(value: &Value) -> Option<Vec<String>> {
         serde_json::Value::Array(items) => Some(items.iter().map(serde_json::Value::to_string).collect()),
         _ => None,
     }
+}
+
+/// Values in order, the first hundred.
+fn list_in_words<'t>(texts: impl IntoIterator<Item = &'t String>) -> String {
+    let shown: Vec<&str> = texts.into_iter().take(100).map(String::as_str).collect();
+    if shown.is_empty() { "empty".into() } else { format!("[{}]", shown.join(" ")) }
 }
 
 /// A value that can be compared and kept.

@@ -41,6 +41,20 @@ impl Model for MultiRegister {
         next.push(after);
     }
 
+    fn concerns(&self, op: &ModelOp<'_>) -> Option<Vec<String>> {
+        mops(op.value).map(|mops| mops.into_iter().map(|(_, register, _)| register).collect())
+    }
+
+    fn state_in_words(&self, state: &Self::State) -> String {
+        let register =
+            |(name, value): (&String, &Option<String>)| format!("{name} = {}", value.as_deref().unwrap_or("nil"));
+        if state.is_empty() {
+            "nothing known".into()
+        } else {
+            state.iter().map(register).collect::<Vec<_>>().join(", ")
+        }
+    }
+
     fn heap_bytes(&self, state: &Self::State) -> usize {
         bytes_of(state.keys()) + bytes_of(state.values().flatten())
     }

@@ -17,6 +17,10 @@ impl Model for Mutex {
         }
     }
 
+    fn state_in_words(&self, held: &bool) -> String {
+        if *held { "held" } else { "free" }.into()
+    }
+
     fn complaint(&self, op: &ModelOp<'_>) -> Option<String> {
         if matches!(op.f, "acquire" | "release") { None } else { unknown(op, "acquire and release") }
     }

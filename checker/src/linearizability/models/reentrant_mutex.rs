@@ -27,6 +27,13 @@ impl Model for ReentrantMutex {
         true
     }
 
+    fn state_in_words(&self, state: &Self::State) -> String {
+        match state {
+            None => "free".into(),
+            Some((holder, times)) => format!("held by {holder}, {times} times"),
+        }
+    }
+
     fn complaint(&self, op: &ModelOp<'_>) -> Option<String> {
         if matches!(op.f, "acquire" | "release") { None } else { unknown(op, "acquire and release") }
     }

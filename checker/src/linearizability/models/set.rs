@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Model, ModelOp, bytes_of, list, text, unknown};
+use super::{Model, ModelOp, bytes_of, list, list_in_words, text, unknown};
 
 /// `add v`, `remove v` and `contains v`, answered with `v` alone or with `[v true]`, `[v false]`: whether that changed the
 /// set, and whether it is there; and `read`, whose answer is all elements, in any order.
@@ -54,6 +54,15 @@ impl Model for Set {
         matches!(op.f, "contains" | "read")
     }
 
+    /// A read concerns what it holds: without the rest it still holds all that there is.
+    fn concerns(&self, op: &ModelOp<'_>) -> Option<Vec<String>> {
+        if op.f == "read" { list(op.value) } else { Some(vec![element(op).0]) }
+    }
+
+    fn state_in_words(&self, elements: &BTreeSet<String>) -> String {
+        list_in_words(elements)
+    }
+
     fn heap_bytes(&self, elements: &BTreeSet<String>) -> usize {
         bytes_of(elements)
     }
@@ -88,6 +97,10 @@ impl Model for Element {
 
     fn key(&self, op: &ModelOp<'_>) -> Option<String> {
         Some(element(op).0)
+    }
+
+    fn state_in_words(&self, there: &bool) -> String {
+        if *there { "it is there" } else { "it is not there" }.into()
     }
 
     fn complaint(&self, op: &ModelOp<'_>) -> Option<String> {

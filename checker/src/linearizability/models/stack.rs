@@ -1,6 +1,6 @@
 //! A stack: gives back first what was put on last.
 
-use super::{Model, ModelOp, bytes_of, text, unknown};
+use super::{Model, ModelOp, bytes_of, list_in_words, text, unknown};
 use crate::history::Value;
 
 /// `push v`; `pop` answers the latest value, or nil of an empty stack.
@@ -23,6 +23,21 @@ impl Model for Stack {
         let given = stack.pop();
         let answer = (*op.value != Value::Nil).then(|| text(op.value));
         Some(!op.is_ok || given == answer)
+    }
+
+    fn concerns(&self, op: &ModelOp<'_>) -> Option<Vec<String>> {
+        // Which value an indeterminate pop took, it does not say; without that value it need not have happened.
+        let is_known = op.f == "push" || (op.is_ok && *op.value != Value::Nil);
+        Some(if is_known { vec![text(op.value)] } else { Vec::new() })
+    }
+
+    /// That it was empty changes nothing.
+    fn is_read(&self, op: &ModelOp<'_>) -> bool {
+        op.f == "pop" && op.is_ok && *op.value == Value::Nil
+    }
+
+    fn state_in_words(&self, values: &Vec<String>) -> String {
+        list_in_words(values)
     }
 
     fn heap_bytes(&self, values: &Vec<String>) -> usize {

@@ -1,6 +1,6 @@
 //! A bag: gives back what was put in, in any order.
 
-use super::{Model, ModelOp, bytes_of, text, unknown};
+use super::{Model, ModelOp, bytes_of, list_in_words, text, unknown};
 use crate::history::Value;
 
 /// `enqueue v`; `dequeue` answers some value that is there, or nil of an empty queue.
@@ -30,6 +30,21 @@ impl Model for UnorderedQueue {
             // Any of them may be gone.
             (_, false, _) => next.extend((0..queue.len()).map(without)),
         }
+    }
+
+    fn concerns(&self, op: &ModelOp<'_>) -> Option<Vec<String>> {
+        // Which value an indeterminate dequeue took, it does not say; without that value it need not have happened.
+        let is_known = op.f == "enqueue" || (op.is_ok && *op.value != Value::Nil);
+        Some(if is_known { vec![text(op.value)] } else { Vec::new() })
+    }
+
+    /// That it was empty changes nothing.
+    fn is_read(&self, op: &ModelOp<'_>) -> bool {
+        op.f == "dequeue" && op.is_ok && *op.value == Value::Nil
+    }
+
+    fn state_in_words(&self, values: &Vec<String>) -> String {
+        list_in_words(values)
     }
 
     fn heap_bytes(&self, values: &Vec<String>) -> usize {
