@@ -282,6 +282,14 @@ fn certificates_are_verified() {
     }
     let ended = call(&["verify", "--json", &path("bad"), &path("good.certificate")]).expect(1).json();
     assert_eq!((&ended["holds"], ended["reason"].as_str()), (&Value::Bool(false), Some("it is of another history")));
+    // The picture of what makes it invalid, and none of a valid one.
+    let drawn = path("drawn");
+    let ended =
+        call(&["check", "--model", "cas-register", "--directory", &drawn, &path("good"), &path("bad")]).expect(1);
+    assert!(ended.stdout.contains("drawn/bad/linearizability.html"), "{}", ended.stdout);
+    let page = fs::read_to_string(path("drawn/bad/linearizability.html")).unwrap();
+    assert!(page.contains("read 2") && page.contains("<svg"), "{page}");
+    assert!(!Path::new(&path("drawn/good")).exists());
     // Cut off, or none at all.
     let whole = fs::read_to_string(path("good.certificate")).unwrap();
     fs::write(path("cut"), &whole[..whole.len() - 5]).unwrap();

@@ -23,7 +23,8 @@ fn records(file: &str) -> Vec<serde_json::Value> {
 
 /// The check of linearizability, whose certificate holds.
 fn certified(history: &History, budget: &Budget) -> Check {
-    let (mut checks, witnesses) = check_with_witnesses(history, &Options { linearizability: *budget, ..Options::default() }).unwrap();
+    let (mut checks, witnesses) =
+        check_with_witnesses(history, &Options { linearizability: *budget, ..Options::default() }).unwrap();
     let mut certificate = Vec::new();
     write_certificate(history, checks[0].valid, &witnesses, &mut certificate).unwrap();
     match (checks[0].valid, Certificate::open(&certificate[..]).unwrap().verify(history).unwrap()) {

@@ -23,6 +23,8 @@ use crate::{
 /// Steps to look whether a monitor's evidence is none after all, and operations that are not too many for that.
 const RECHECK_STEPS_MAX: u64 = 200_000;
 const RECHECK_CALLS_MAX: usize = 400;
+/// Operations that the explanation names beside the one that got stuck.
+const TOLD_MAX: usize = 4;
 /// Operations shown of evidence, the latest.
 const SHOWN_MAX: usize = 1000;
 
@@ -104,7 +106,7 @@ pub(crate) fn check_with<M: Model + Sync>(
             Answer::NotLinearizable { stuck_at } => {
                 let stuck = &calls[stuck_at as usize];
                 let evidence = shrink(model, calls, stuck);
-                let explanation = explain(history, stuck, evidence.len());
+                let explanation = explain(history, stuck, &evidence);
                 invalid(&evidence, stuck.ret.saturating_add(1), explanation)
             }
         };
@@ -140,12 +142,31 @@ pub(super) fn value_in_words(json: &serde_json::Value) -> String {
     }
 }
 
-fn explain(history: &History, stuck: &Call<'_>, ops: usize) -> String {
-    format!(
-        "{}, but no order of the {} up to then agrees with that, with real time and with the model",
-        ended(history, stuck),
-        say::count(ops as u64, "operation"),
-    )
+/// The contradiction, told by the operations that it takes.
+fn explain(history: &History, stuck: &Call<'_>, evidence: &[Call<'_>]) -> String {
+    let did = ended(history, stuck);
+    let others: Vec<String> = evidence
+        .iter()
+        .filter(|call| call.id != stuck.id)
+        .filter_map(|call| {
+            let op = history.op(call.id as usize)?;
+            let how = match op.complete_ns.filter(|_| call.ret != NEVER) {
+                Some(ns) => format!("ended at {}", say::seconds(ns)),
+                None => "in flight, or indeterminate".into(),
+            };
+            Some(format!("process {}'s {} ({how})", op.process, in_words(&call.op)))
+        })
+        .collect();
+    match others.len() {
+        0 => format!("{did}, but nothing that had been invoked by then makes that possible"),
+        1..=TOLD_MAX => {
+            format!("{did}, but with {} no order agrees with that, real time and the model", say::list(&others))
+        }
+        others => format!(
+            "{did}, but no order of the {} up to then agrees with that, with real time and with the model",
+            say::count(others as u64 + 1, "operation"),
+        ),
+    }
 }
 
 /// That an operation ended ok, and when.

@@ -9,10 +9,14 @@ use super::{clean, seconds};
 
 const LEFT: f64 = 96.0;
 const TOP: f64 = 26.0;
-const ROW: f64 = 34.0;
+const ROW: f64 = 44.0;
 const BAR: f64 = 22.0;
-/// From one event to the next.
+/// From one event to the next: of many, and of so few that there is room for their labels.
 const COLUMN: f64 = 46.0;
+const WIDE_COLUMN: f64 = 84.0;
+const WIDE_EVENTS_MAX: usize = 13;
+/// Where the line meets a bar, below its label.
+const PLACE: f64 = BAR + 2.0;
 /// What a character takes of a bar's label.
 const CHARACTER: f64 = 6.6;
 
@@ -24,19 +28,22 @@ pub(super) fn svg(shown: &[EvidenceOp], picture: Option<&Picture>, first: usize,
     events.sort_unstable();
     events.dedup();
     let rank = |index: u64| events.partition_point(|event| *event < index);
-    let x = |rank: f64| LEFT + 14.0 + rank * COLUMN;
+    let column = if events.len() <= WIDE_EVENTS_MAX { WIDE_COLUMN } else { COLUMN };
+    let x = |rank: f64| LEFT + 14.0 + rank * column;
     let mut rows: BTreeMap<u32, usize> = shown.iter().map(|op| (op.process, 0)).collect();
     for (row, of) in (0..).zip(rows.values_mut()) {
         *of = row;
     }
     let end = events.len() as f64;
     let (width, height) = (x(end) + 20.0, TOP + rows.len() as f64 * ROW + 24.0);
-    let y = |op: &EvidenceOp| TOP + rows[&op.process] as f64 * ROW + (ROW - BAR) / 2.0;
+    let y = |op: &EvidenceOp| {
+        TOP + rows.get(&op.process).copied().unwrap_or_default() as f64 * ROW + (ROW - BAR) / 2.0 - 5.0
+    };
     let is_optional = |at: usize| picture.is_some_and(|picture| picture.is_optional.get(first + at) == Some(&true));
     let points = picture.map_or_else(Vec::new, |picture| points(shown, picture, first, &rank));
     let place = |at: usize| points.iter().find(|point| point.op == at).map(|point| point.place);
     let line: String =
-        points.iter().map(|point| format!("{:.1},{:.1} ", x(point.rank), y(&shown[point.op]) + BAR / 2.0)).collect();
+        points.iter().map(|point| format!("{:.1},{:.1} ", x(point.rank), y(&shown[point.op]) + PLACE)).collect();
     html! {
         svg.bars role="group" aria-label="Operations as bars, by process; the tables below say the same" width=(px(width))
             height=(px(height)) viewBox=(format!("0 0 {} {}", px(width), px(height))) xmlns="http://www.w3.org/2000/svg"
@@ -47,7 +54,9 @@ pub(super) fn svg(shown: &[EvidenceOp], picture: Option<&Picture>, first: usize,
                 text.process x="8" y=(px(middle + 4.0)) { "process " (process) }
             }
             @for (at, op) in shown.iter().enumerate() {
-                @let (left, right) = (x(rank(op.invoke_index) as f64), op.complete_index.map_or(width - 6.0, |index| x(rank(index) as f64)));
+                // What did not end ok may happen at any time after.
+                @let returned = op.complete_index.filter(|_| op.outcome == "ok");
+                @let (left, right) = (x(rank(op.invoke_index) as f64), returned.map_or(width - 6.0, |index| x(rank(index) as f64)));
                 @let class = match (place(at), is_optional(at)) {
                     (None, false) if picture.is_some() => "op none",
                     (_, true) => "op maybe",
@@ -66,7 +75,7 @@ pub(super) fn svg(shown: &[EvidenceOp], picture: Option<&Picture>, first: usize,
             }
             @if points.len() > 1 { polyline.order points=(line.trim_end()) {} }
             @for point in &points {
-                @let (across, down) = (x(point.rank), y(&shown[point.op]) + BAR / 2.0);
+                @let (across, down) = (x(point.rank), y(&shown[point.op]) + PLACE);
                 g.place {
                     circle cx=(px(across)) cy=(px(down)) r="8.5" {}
                     text x=(px(across)) y=(px(down + 3.6)) { (point.place) }

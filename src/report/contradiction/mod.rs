@@ -13,7 +13,7 @@ use schism_checker::{
     linearizability::{EvidenceOp, LinearizabilityResult, NonlinearizableKey, Obstacle, Picture, picture},
 };
 
-use super::words::clip;
+use super::words::{capitalised, clip};
 
 /// What the page may take.
 #[cfg(test)]
@@ -88,7 +88,7 @@ fn section(history: &History, model: &str, key: &NonlinearizableKey, number: usi
     html! {
         section.contradiction {
             h2 { (heading) }
-            p.sentence { (clean(&key.explanation, EXPLANATION_CHARS_MAX)) }
+            p.sentence { (capitalised(&clean(&key.explanation, EXPLANATION_CHARS_MAX))) "." }
             @if first > 0 {
                 p.small.muted {
                     "The contradiction takes " (whole) " operations; drawn are the last " (shown.len())
