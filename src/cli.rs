@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Re-check a certificate that `check --certificate` wrote, with code that shares nothing with the search.
     Verify(VerifyArgs),
+    /// Write a recorded history in another format.
+    Convert(ConvertArgs),
     /// Render a result folder's reports again.
     Report(ReportArgs),
     /// List what there is to choose from.
@@ -306,6 +308,32 @@ pub(crate) struct VerifyArgs {
     /// Print one JSON object: holds (true, false or \"unknown\"), valid, reason.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  schism convert --to edn results/latest/history.jsonl -o history.edn
+  schism convert --to plume --model rw-register history.edn.gz
+  schism convert --to porcupine --model kv - < kv.edn
+
+What the format cannot express is an error that names the operation; what it has no place for is left out, and said to
+be on standard error. docs/formats.md tells which is which.")]
+pub(crate) struct ConvertArgs {
+    /// The history file of schism or another tool (gzip or zstd too), a result folder, or `-` for standard input.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// What to write: jsonl (schism's own), edn (Jepsen's), porcupine (what its tests read), plume.
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) to: String,
+    /// How the file is written, instead of as it begins: jsonl, edn, json, porcupine, plume, dbcop.
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) from: Option<String>,
+    /// What the history is of, for files that do not say so: as of `check`, and rw-register.
+    #[arg(long, short, value_name = "NAME")]
+    pub(crate) model: Option<String>,
+    /// The file to write [default: standard output].
+    #[arg(long, short, value_name = "OUT")]
+    pub(crate) output: Option<String>,
 }
 
 #[derive(Debug, Args)]

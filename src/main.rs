@@ -13,6 +13,7 @@ mod check;
 mod cli;
 mod commands;
 mod exit;
+mod input;
 mod output;
 mod plan;
 mod report;
@@ -49,6 +50,7 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
         Command::Plan(args) => commands::plan(&args),
         Command::Check(args) => commands::check(&args),
         Command::Verify(args) => commands::verify(&args),
+        Command::Convert(args) => commands::convert(&args),
         Command::Report(args) => commands::report(&args),
         Command::List(args) => commands::list(&args),
         Command::Doctor(args) => commands::doctor(&args),

@@ -241,7 +241,7 @@ fn files_that_are_no_histories_are_refused() {
         ("garbage\n", "--format"),
         ("{:type :invoke}\n", "no header"),
         ("{:type :invoke}\n", "--model"),
-        ("\u{0}\u{1}\u{2}", "f is not a history that can be judged"),
+        ("\u{0}\u{1}\u{2}", "f is not a history that can be read"),
         (
             "{\"schism-history\":9,\"workload\":\"set\",\"target\":\"x\",\"seed\":1,\"clients\":1,\"nodes\":[]}\n",
             "version 9 of the history format is not supported",
@@ -678,4 +678,48 @@ fn ctrl_c_ends_a_run_with_what_is_known_by_then() {
     let result = result_of(&run_folder(results.path()).unwrap());
     assert_eq!(result["outcome"], "interrupted");
     assert!(ended.stdout.contains("interrupted"), "{}", ended.stdout);
+}
+
+/// Packed or not, from a file or standard input, to a file or standard output; what cannot be said writes nothing.
+#[test]
+fn histories_are_converted() {
+    let folder = scratch();
+    let path = |name: &str| folder.path().join(name);
+    let convert = |args: &[&str]| run(schism().arg("convert").args(args).current_dir(folder.path()));
+    fs::write(
+        path("h.edn"),
+        "{:type :invoke :process 0 :f :write :value 3}\n{:type :info :process :nemesis :f :start :value nil}
+         {:type :ok :process 0 :f :write :value 3}\n",
+    )
+    .unwrap();
+    let ended = convert(&["--to", "porcupine", "--model", "register", "h.edn"]).expect(0);
+    assert_eq!(ended.stdout, "INFO  jepsen.util - 0\t:invoke\t:write\t3\nINFO  jepsen.util - 0\t:ok\t:write\t3\n");
+    assert_eq!(ended.stderr, "schism: left out: 1 event of faults, claims, phases and the like\n");
+    let ended = convert(&["--to", "jsonl", "--model", "register", "h.edn", "-o", "h.jsonl"]).expect(0);
+    assert_eq!((ended.stdout.as_str(), path("h.jsonl").exists()), ("", true));
+    run(schism().args(["check", "--quiet"]).arg(path("h.jsonl"))).expect(0);
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(b"w(1,2,3,4)\n").unwrap();
+    fs::write(path("p.gz"), packed.finish().unwrap()).unwrap();
+    let ended = convert(&["--to", "plume", "p.gz"]).expect(0);
+    assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("w(1,2,3,0)\n", ""));
+
+    // What was there before is still there after a refusal.
+    for (args, says) in [
+        (
+            &["--to", "porcupine", "p.gz", "-o", "h.edn"][..],
+            "cannot be written as porcupine: Porcupine's logs are of a register",
+        ),
+        (&["--to", "pluem", "p.gz"], "no format `pluem`; choose one of: plume, "),
+        (
+            &["--to", "edn", "--from", "json", "p.gz"],
+            "no header: another tool's history does not say what it is of\nSay what",
+        ),
+        (&["--to", "edn", "--model", "regster", "h.edn"], "no model `regster`; choose one of: register, "),
+        (&["--to", "edn", "--model", "register", "none"], "cannot read none"),
+    ] {
+        let ended = convert(args).expect(254);
+        assert!(ended.stdout.is_empty() && ended.stderr.contains(says), "{args:?}: {}", ended.stderr);
+    }
+    assert_eq!(fs::read_to_string(path("h.edn")).unwrap().lines().count(), 3);
 }

@@ -1,16 +1,10 @@
 //! `schism check`: judge recorded histories again, without a database.
 
-use std::{
-    collections::BTreeSet,
-    fs::File,
-    io::{self, BufRead as _, BufReader, Read},
-    path::Path,
-    time::Duration,
-};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use schism_checker::{
     Check, Details, Options, Validity, WORKLOADS,
-    history::{Format, History, ReadOptions, read_any},
+    history::{History, read_any},
     jepsen::JepsenOptions,
     linearizability::{self, Budget},
 };
@@ -22,6 +16,7 @@ use crate::{
     cli::{CheckArgs, Output},
     exit,
     exit::usage,
+    input,
     output::{self, print_line},
 };
 
@@ -48,7 +43,7 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<u8> {
         crate::plan::choose("model", model, WORKLOADS)?;
     }
     if let Some(format) = &args.format {
-        known_format(format)?;
+        input::format_named(format)?;
     }
     if let Some(certificate) = &args.certificate {
         certificate::require(certificate, args.files.len())?;
@@ -82,14 +77,9 @@ fn without_prefix(model: &str) -> &str {
     ["jepsen-", "knossos-", "elle-"].iter().find_map(|prefix| model.strip_prefix(prefix)).unwrap_or(model)
 }
 
-pub(super) fn known_format(format: &str) -> anyhow::Result<()> {
-    let names: Vec<&str> = Format::NAMES.iter().map(|(name, _)| *name).collect();
-    crate::plan::choose("format", format, &names)
-}
-
 /// `said`: warnings that were printed already.
 fn check_file(file: &Path, args: &CheckArgs, said: &mut BTreeSet<String>) -> anyhow::Result<Validity> {
-    let path = if file.is_dir() { file.join("history.jsonl") } else { file.to_path_buf() };
+    let path = input::history_path(file);
     let (mut history, warnings) = read_file(&path, args.model.as_deref(), args.format.as_deref())?;
     if !args.consistency_models.is_empty() {
         history.set_consistency_models(args.consistency_models.clone());
@@ -199,43 +189,14 @@ fn half_of_free_bytes() -> usize {
     free.map_or(500_000_000, |free_kib: usize| free_kib.saturating_mul(1024) / 2)
 }
 
-/// The content of a file, or of standard input for `-`, unpacked if it is gzip or zstd.
-fn open(path: &Path) -> io::Result<Box<dyn Read>> {
-    let packed: Box<dyn Read> =
-        if path == Path::new("-") { Box::new(io::stdin()) } else { Box::new(File::open(path)?) };
-    let mut packed = BufReader::with_capacity(1 << 20, packed);
-    Ok(match packed.fill_buf()? {
-        [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(packed)),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::Decoder::with_buffer(packed)?),
-        _ => Box::new(packed),
-    })
-}
-
 /// The history in a file. `model` is what it is of, where it does not say so; `format` a name of a known one.
 pub(super) fn read_file(
     path: &Path,
     model: Option<&str>,
     format: Option<&str>,
 ) -> anyhow::Result<(History, Vec<String>)> {
-    let content = open(path).map_err(|error| usage(format!("cannot read {}: {error}", path.display())))?;
-    let options = ReadOptions { workload: model.map(|model| without_prefix(model).to_owned()) };
-    let named = |name| Format::NAMES.iter().find(|(known, _)| *known == name).map(|(_, format)| *format);
-    let format = format.and_then(named);
-    let loaded = read_any(content, format, &options).map_err(|problems| {
-        // The reader knows no flags.
-        let text = problems.to_string();
-        let way_out = if text.contains("no header") && model.is_none() {
-            format!(
-                "\nA history without a header can be judged if you say what it is of: --model {}",
-                WORKLOADS.join("|")
-            )
-        } else if text.contains("begins like no history") {
-            "\nIf it is one of them all the same, say which with --format".into()
-        } else {
-            String::new()
-        };
-        usage(format!("{} is not a history that can be judged:\n{text}{way_out}", path.display()))
-    })?;
+    let format = format.map(input::format_named).transpose()?;
+    let loaded = input::read_history(path, model.map(without_prefix), format, "--format", read_any)?;
     Ok((loaded.history, loaded.warnings))
 }
 

@@ -2,6 +2,7 @@
 
 mod certificate;
 mod check;
+mod convert;
 mod doctor;
 mod evidence;
 mod list;
@@ -11,6 +12,7 @@ mod verify;
 
 pub(crate) use self::{
     check::check,
+    convert::convert,
     doctor::{doctor, heal},
     list::list,
     plan::plan,

@@ -9,8 +9,8 @@ use std::{
 use schism_checker::verify::{Certificate, CertificateError, Verification};
 use serde::Serialize;
 
-use super::check::{known_format, read_file};
-use crate::{cli::VerifyArgs, exit, exit::usage, output::print_line};
+use super::check::read_file;
+use crate::{cli::VerifyArgs, exit, exit::usage, input, output::print_line};
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -30,7 +30,7 @@ struct Line<'a> {
 /// Exit code: 0 it holds, whichever verdict it certifies; 1 it does not; 2 that could not be decided.
 pub(crate) fn verify(args: &VerifyArgs) -> anyhow::Result<u8> {
     if let Some(format) = &args.format {
-        known_format(format)?;
+        input::format_named(format)?;
     }
     let path = args.certificate.as_path();
     let cannot = |error: CertificateError| usage(format!("{}: {error}", path.display()));
@@ -38,7 +38,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> anyhow::Result<u8> {
     let reader: Box<dyn BufRead> = Box::new(BufReader::with_capacity(1 << 20, file));
     let certificate = Certificate::open(reader).map_err(cannot)?;
     let model = certificate.header().model.clone();
-    let history_path = if args.history.is_dir() { args.history.join("history.jsonl") } else { args.history.clone() };
+    let history_path = input::history_path(&args.history);
     // A history that names no model is read as one of the certificate's.
     let (history, warnings) = read_file(&history_path, Some(&model), args.format.as_deref())?;
     let verification = certificate.verify(&history).map_err(cannot)?;

@@ -76,7 +76,28 @@ const BEGINNING_BYTES: u64 = 64 << 10;
 ///
 /// # Errors
 /// Every problem of a malformed file, each with its place.
-pub fn read_any(mut reader: impl Read, format: Option<Format>, options: &ReadOptions) -> Result<Loaded, Problems> {
+pub fn read_any(reader: impl Read, format: Option<Format>, options: &ReadOptions) -> Result<Loaded, Problems> {
+    read_with(reader, format, options, false)
+}
+
+/// The same, for [`convert`](super::convert): the history keeps every event as it was read, of about 120 bytes each.
+///
+/// # Errors
+/// As [`read_any`].
+pub fn read_any_for_conversion(
+    reader: impl Read,
+    format: Option<Format>,
+    options: &ReadOptions,
+) -> Result<Loaded, Problems> {
+    read_with(reader, format, options, true)
+}
+
+fn read_with(
+    mut reader: impl Read,
+    format: Option<Format>,
+    options: &ReadOptions,
+    keep: bool,
+) -> Result<Loaded, Problems> {
     let problem = |message: String| Problems::from(Problem { line: None, column: None, event_index: None, message });
     let mut beginning = Vec::new();
     let taken = reader.by_ref().take(BEGINNING_BYTES).read_to_end(&mut beginning);
@@ -89,7 +110,7 @@ pub fn read_any(mut reader: impl Read, format: Option<Format>, options: &ReadOpt
     };
     let whole = Cursor::new(beginning).chain(reader);
     if format == Format::Jsonl {
-        return jsonl::read(BufReader::with_capacity(1 << 20, whole), options);
+        return jsonl::read_with(BufReader::with_capacity(1 << 20, whole), options, keep);
     }
     if matches!(format, Format::Plume | Format::Dbcop) {
         return match &options.workload {
@@ -98,7 +119,7 @@ pub fn read_any(mut reader: impl Read, format: Option<Format>, options: &ReadOpt
                 sessions::MODEL
             ))),
             _ => {
-                let foreign = Foreign::new(sessions::MODEL);
+                let foreign = Foreign::new(sessions::MODEL, keep);
                 let whole = BufReader::with_capacity(1 << 20, whole);
                 if format == Format::Plume { plume::read(whole, foreign) } else { dbcop::read(whole, foreign) }
             }
@@ -107,7 +128,7 @@ pub fn read_any(mut reader: impl Read, format: Option<Format>, options: &ReadOpt
     let Some(model) = &options.workload else {
         return Err(problem("no header: another tool's history does not say what it is of".into()));
     };
-    let foreign = Foreign::new(model);
+    let foreign = Foreign::new(model, keep);
     match format {
         Format::PorcupineLog => porcupine::read(BufReader::with_capacity(1 << 20, whole), foreign),
         Format::Json => json::read(BufReader::with_capacity(1 << 20, whole), foreign),

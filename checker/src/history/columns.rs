@@ -153,6 +153,10 @@ pub struct History {
     is_keyed: bool,
     is_timeless: bool,
     names_processes: bool,
+    /// Events of a foreign file that are no operations.
+    others: u64,
+    /// The events as they were read, where they are kept.
+    kept: Vec<Event>,
     events: u64,
     time_end_ns: u64,
 }
@@ -291,6 +295,21 @@ impl History {
         self.is_keyed
     }
 
+    /// The texts that stand behind numbers, by number from the least.
+    pub(super) fn symbols(&self) -> &[Arc<str>] {
+        &self.symbols
+    }
+
+    /// The events as they were read, where the reader was asked to keep them.
+    pub(super) fn kept(&self) -> &[Event] {
+        &self.kept
+    }
+
+    /// Events that are no operations: of faults, claims and phases, and whatever a foreign file has.
+    pub(super) const fn events_aside(&self) -> u64 {
+        self.others + (self.faults.len() + self.claims.len() + self.phases.len() + self.recovery.len()) as u64
+    }
+
     /// Whether the order of events is that of real time. A history of sessions alone (plume, dbcop) does not say what
     /// happened first in different processes: there only the operations of one process follow each other.
     #[must_use]
@@ -374,6 +393,7 @@ pub struct HistoryBuilder {
     error_classes: FxHashMap<Arc<str>, u16>,
     symbol_ids: FxHashMap<Arc<str>, i64>,
     last_index: Option<u64>,
+    keeps_events: bool,
     problems: Problems,
 }
 
@@ -411,6 +431,8 @@ impl HistoryBuilder {
                 is_keyed: true,
                 is_timeless: false,
                 names_processes: true,
+                others: 0,
+                kept: Vec::new(),
                 events: 0,
                 time_end_ns: 0,
             },
@@ -418,6 +440,7 @@ impl HistoryBuilder {
             error_classes: FxHashMap::default(),
             symbol_ids: FxHashMap::default(),
             last_index: None,
+            keeps_events: false,
             problems,
         }
     }
@@ -439,6 +462,19 @@ impl HistoryBuilder {
     /// Whether the values bear keys.
     pub(super) const fn set_keyed(&mut self, keyed: bool) {
         self.history.is_keyed = keyed;
+    }
+
+    /// Every event is kept as it is pushed, for those who write the history down again.
+    pub(super) const fn keep_events(&mut self) {
+        self.keeps_events = true;
+    }
+
+    /// An event of a foreign file that is no operation: only kept.
+    pub(super) fn push_aside(&mut self, event: Event) {
+        self.history.others += 1;
+        if self.keeps_events {
+            self.history.kept.push(event);
+        }
     }
 
     /// The order of events says nothing but each process' own.
@@ -494,8 +530,10 @@ impl HistoryBuilder {
 
     pub(super) fn push_from(&mut self, event: Event, line: Option<u64>) {
         let index = event.index;
-        if let Err(message) = self.try_push(event) {
-            self.problems.push(Problem { line, column: None, event_index: Some(index), message });
+        let kept = self.keeps_events.then(|| event.clone());
+        match self.try_push(event) {
+            Ok(()) => self.history.kept.extend(kept),
+            Err(message) => self.problems.push(Problem { line, column: None, event_index: Some(index), message }),
         }
     }
 

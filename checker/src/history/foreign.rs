@@ -38,8 +38,9 @@ pub(super) struct ForeignEvent {
 pub(super) enum Who {
     /// A client process.
     Number(i64),
-    /// The nemesis or another that carries out no operations.
-    Other,
+    /// The nemesis or another that carries out no operations: the monitor and the run itself by our names, all others
+    /// as the nemesis.
+    Other(Process),
     /// It is not said.
     Nobody,
 }
@@ -81,6 +82,23 @@ impl Nameless {
     }
 }
 
+impl Who {
+    /// Whoever this names.
+    pub(super) fn of(value: &Value) -> Self {
+        let word = match value {
+            Value::Int(number) => return Self::Number(*number),
+            Value::Nil => return Self::Nobody,
+            Value::Other(json) => json.as_str().unwrap_or_default(),
+            _ => "",
+        };
+        Self::Other(match word.trim_start_matches(':') {
+            "monitor" => Process::Monitor,
+            "schism" => Process::Harness,
+            _ => Process::Nemesis,
+        })
+    }
+}
+
 /// A history in the making.
 pub(super) struct Foreign {
     builder: HistoryBuilder,
@@ -116,7 +134,8 @@ enum Shape {
 }
 
 impl Foreign {
-    pub(super) fn new(model: &str) -> Self {
+    /// `keep`: every event, for those who write it down again.
+    pub(super) fn new(model: &str, keep: bool) -> Self {
         let mut builder = HistoryBuilder::new(Header {
             schism_history: Header::VERSION,
             workload: model.into(),
@@ -127,6 +146,9 @@ impl Foreign {
             consistency_models: Vec::new(),
         });
         builder.set_foreign();
+        if keep {
+            builder.keep_events();
+        }
         let jepsen = jepsen::by_name(model);
         let shape = match model {
             "register" | "cas-register" => Shape::Register { keyed: None },
@@ -167,8 +189,8 @@ impl Foreign {
     pub(super) fn push(&mut self, event: ForeignEvent, line: Option<u64>) {
         let index = self.index;
         self.index += 1;
-        if event.who == Who::Other {
-            return;
+        if let Who::Other(process) = event.who {
+            return self.push_aside(index, process, event);
         }
         let problem = |message: String| Problem { line, column: None, event_index: Some(index), message };
         let process = match self.process_of(&event) {
@@ -210,6 +232,20 @@ impl Foreign {
         self.builder.push_from(event, line);
     }
 
+    fn push_aside(&mut self, index: u64, process: Process, event: ForeignEvent) {
+        self.builder.push_aside(Event {
+            index,
+            time_ns: self.time_ns,
+            process,
+            kind: event.kind,
+            f: event.f.unwrap_or_else(|| F::from_name("nil")),
+            value: event.value,
+            error: event.error,
+            node: event.node,
+            is_final: event.is_final,
+        });
+    }
+
     fn shape(
         &mut self,
         kind: EventType,
@@ -224,7 +260,8 @@ impl Foreign {
                 self.shape = Shape::Register { keyed: Some(keyed) };
                 self.builder.set_keyed(keyed);
                 let (key, value) = match (keyed, key) {
-                    (_, Some(key)) => (self.int_of(&key), value),
+                    (true, Some(key)) => (self.int_of(&key), value),
+                    (false, Some(_)) => return Err("it has a key, which the first operation has not".into()),
                     (false, None) => (0, value),
                     (true, None) => {
                         let [key, value] =
@@ -293,7 +330,7 @@ impl Foreign {
             Who::Number(number) if named => number,
             Who::Number(_) => return Err("an operation with :process, where the first one has none".into()),
             Who::Nobody if named => return Err("an operation without :process".into()),
-            Who::Nobody | Who::Other => {
+            Who::Nobody | Who::Other(_) => {
                 if !self.jepsen.is_some_and(|model| model.pairs_freely) {
                     return Err("an operation without :process: which one ends when is not told".into());
                 }

@@ -13,6 +13,7 @@ use super::{
     foreign::{Foreign, ForeignEvent, Who},
     interned::Words,
     jsonl::without_place,
+    value::string_word,
 };
 
 pub(super) fn read(mut reader: impl BufRead, foreign: Foreign) -> Result<Loaded, Problems> {
@@ -113,8 +114,8 @@ impl File {
             None => return Err("an operation without \"type\"".into()),
         };
         let who = match op.get("process") {
-            None | Some(Json::Null) => Who::Nobody,
-            Some(process) => process.as_i64().map_or(Who::Other, Who::Number),
+            None => Who::Nobody,
+            Some(process) => Who::of(&Value::from_json(process.clone())),
         };
         let f: Option<F> = op.get("f").and_then(word).map(|f| self.words.f(f.as_bytes()));
         let text = |json: &Json| json.as_str().map_or_else(|| json.to_string(), str::to_owned);
@@ -135,10 +136,10 @@ impl File {
     }
 }
 
-/// Strings as words are kept: one that begins with a quote gets quotes of its own, so that [`super::plain`] gives it back.
+/// Strings as words are kept: see [`string_word`]. That a keyword has lost its colon in JSON, or not, is no difference.
 pub(super) fn as_words(json: Json) -> Json {
     match json {
-        Json::String(text) if text.starts_with('"') => Json::String(Json::from(text).to_string()),
+        Json::String(text) if !text.starts_with(':') => Json::String(string_word(text)),
         Json::Array(items) => Json::Array(items.into_iter().map(as_words).collect()),
         other => other,
     }

@@ -10,7 +10,10 @@ use std::{
     sync::Arc,
 };
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{
+    Deserialize, Serialize,
+    de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
 
 use super::{
     Event, EventType, F, Header, History, HistoryBuilder, Mop, OpError, Problem, Problems, Process, Value,
@@ -27,6 +30,63 @@ pub fn write_header(out: &mut Vec<u8>, header: &Header) {
         out.extend_from_slice(text.as_bytes());
     }
     out.push(b'\n');
+}
+
+/// The header's line of a whole history: of one that another tool recorded it says so.
+pub(super) fn write_header_of(out: &mut Vec<u8>, history: &History) {
+    if !history.is_foreign() {
+        return write_header(out, history.header());
+    }
+    let origin = Origin {
+        keyed: history.is_keyed(),
+        names_processes: history.names_processes(),
+        real_time: history.has_real_time(),
+        symbols: history.symbols().iter().map(ToString::to_string).collect(),
+    };
+    let line = FirstLine { header: history.header().clone(), origin: Some(origin) };
+    if let Ok(text) = serde_json::to_string(&line) {
+        out.extend_from_slice(text.as_bytes());
+    }
+    out.push(b'\n');
+}
+
+#[derive(Serialize, Deserialize)]
+struct FirstLine {
+    #[serde(flatten)]
+    header: Header,
+    /// Of a history that another tool recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    origin: Option<Origin>,
+}
+
+/// What is to be known of a history that another tool recorded.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Origin {
+    /// [`History::is_keyed`]
+    keyed: bool,
+    /// [`History::names_processes`]
+    names_processes: bool,
+    /// [`History::has_real_time`]
+    real_time: bool,
+    /// Keys and values that are no integers: the first stands behind the least integer, and so on.
+    symbols: Vec<String>,
+}
+
+impl Origin {
+    /// Gives what is wrong with it.
+    fn tell(self, builder: &mut HistoryBuilder) -> Option<String> {
+        builder.set_foreign();
+        builder.set_keyed(self.keyed);
+        if !self.names_processes {
+            builder.set_nameless();
+        }
+        if !self.real_time {
+            builder.set_timeless();
+        }
+        let twice = self.symbols.iter().zip(i64::MIN..).find(|(text, number)| builder.symbol(text) != *number);
+        twice.map(|(text, _)| format!("malformed header: the symbol {text:?} twice"))
+    }
 }
 
 /// Appends one event's line.
@@ -183,7 +243,12 @@ pub struct Loaded {
 }
 
 /// Reads a history in the native format.
-pub fn read(mut reader: impl BufRead, options: &ReadOptions) -> Result<Loaded, Problems> {
+pub fn read(reader: impl BufRead, options: &ReadOptions) -> Result<Loaded, Problems> {
+    read_with(reader, options, false)
+}
+
+/// `keep`: every event, for those who write it down again.
+pub(super) fn read_with(mut reader: impl BufRead, options: &ReadOptions, keep: bool) -> Result<Loaded, Problems> {
     let strings = RefCell::default();
     let mut builder: Option<HistoryBuilder> = None;
     let mut warnings = Vec::new();
@@ -212,7 +277,7 @@ pub fn read(mut reader: impl BufRead, options: &ReadOptions) -> Result<Loaded, P
             continue;
         }
         let Some(builder) = &mut builder else {
-            match first_line(text, number, options, &strings) {
+            match first_line(text, number, options, &strings, keep) {
                 Ok((started, header_problem)) => {
                     builder = Some(started);
                     if let Some(problem) = header_problem {
@@ -257,18 +322,24 @@ fn first_line(
     number: u64,
     options: &ReadOptions,
     strings: &RefCell<Words>,
+    keep: bool,
 ) -> Result<(HistoryBuilder, Option<Problem>), Problem> {
     let place = |message: String| Problem { line: Some(number), column: None, event_index: None, message };
     let is_header = memchr::memmem::find(text, b"\"schism-history\"").is_some();
     if is_header {
-        return match serde_json::from_slice::<Header>(text) {
-            Ok(mut header) => {
+        return match serde_json::from_slice::<FirstLine>(text) {
+            Ok(FirstLine { mut header, origin }) => {
                 if let Some(workload) = &options.workload {
                     header.workload.clone_from(workload);
                 }
-                Ok((HistoryBuilder::new(header), None))
+                let mut builder = HistoryBuilder::new(header);
+                if keep {
+                    builder.keep_events();
+                }
+                let problem = origin.and_then(|origin| origin.tell(&mut builder)).map(place);
+                Ok((builder, problem))
             }
-            Err(error) => Err(place(format!("malformed header: {error}"))),
+            Err(error) => Err(place(format!("malformed header: {}", without_place(&error.to_string())))),
         };
     }
     let Some(workload) = &options.workload else {
@@ -283,6 +354,9 @@ fn first_line(
         nodes: Vec::new(),
         consistency_models: Vec::new(),
     });
+    if keep {
+        builder.keep_events();
+    }
     match parse(text, strings) {
         Ok(event) => {
             builder.push_from(event, Some(number));

@@ -6,6 +6,7 @@
 
 mod any;
 mod columns;
+mod convert;
 mod dbcop;
 mod digest;
 mod edn;
@@ -23,8 +24,9 @@ mod sessions;
 mod side;
 mod value;
 
-pub use any::{Format, read_any};
+pub use any::{Format, read_any, read_any_for_conversion};
 pub use columns::{History, HistoryBuilder, Op, Outcome, SideEvent};
+pub use convert::{ConvertError, Target, convert};
 pub use edn::write_event_edn;
 pub use event::{Event, EventType, F, Mop, OpError, Process, Value};
 pub use jsonl::{Loaded, ReadOptions, parse_event, read, write_event, write_header};

@@ -6,7 +6,7 @@
 use std::io::BufRead;
 
 use super::{
-    EventType, Loaded, Problem, Problems, Value,
+    EventType, Loaded, Problem, Problems, Process,
     edn::value_of,
     foreign::{Foreign, ForeignEvent, Who},
     interned::Words,
@@ -40,10 +40,7 @@ pub(super) fn read(reader: impl BufRead, mut foreign: Foreign) -> Result<Loaded,
 /// The operation of a line; `None` if it is about something else.
 fn event(op: &[u8], words: &mut Words) -> Option<Result<ForeignEvent, String>> {
     let (process, op) = split(op)?;
-    let who = match value_of(process) {
-        Ok(Value::Int(number)) => Who::Number(number),
-        _ => Who::Other,
-    };
+    let who = value_of(process).map_or(Who::Other(Process::Nemesis), |process| Who::of(&process));
     let (kind, op) = split(op)?;
     let kind = match kind {
         b":invoke" => EventType::Invoke,

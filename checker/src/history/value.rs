@@ -152,6 +152,16 @@ impl Value {
     }
 }
 
+/// A foreign history's string as a word. One that looks like what is no string (a keyword, a character, a number, a list)
+/// gets quotes of its own: `":a"` and `:a` are two values. [`plain`] takes them off again.
+pub(super) fn string_word<'s>(string: impl Into<Cow<'s, str>>) -> String {
+    let string = string.into();
+    let ambiguous = string.starts_with([':', '"', '\\', '[', '{'])
+        || string.trim_start_matches(['+', '-']).starts_with(|letter: char| letter.is_ascii_digit())
+        || matches!(&*string, "true" | "false");
+    if ambiguous { serde_json::Value::from(string).to_string() } else { string.into_owned() }
+}
+
 /// The string that a word of a foreign history was: one that could be taken for something else was given quotes.
 pub(crate) fn plain(word: &str) -> Cow<'_, str> {
     let quoted = word.starts_with('"').then(|| serde_json::from_str::<String>(word).ok()).flatten();

@@ -11,6 +11,7 @@ use crate::history::{
     EventType, Loaded, OpError, Problem, Problems, Value,
     foreign::{Foreign, ForeignEvent, Who},
     interned::Words,
+    plain,
 };
 
 const PIECE_BYTES: usize = 1 << 20;
@@ -140,15 +141,15 @@ impl File {
             match name {
                 b":type" => kind = Some(word_of(cursor)?),
                 b":process" => {
-                    who = Some(match cursor.value()? {
-                        Value::Int(number) => Who::Number(number),
-                        Value::Nil => Who::Nobody,
-                        _ => Who::Other,
-                    });
+                    who = Some(Who::of(&cursor.value()?));
                 }
                 b":f" => {
-                    let word = word_of(cursor)?;
-                    f = (word != b"nil").then(|| self.words.f(word.strip_prefix(b":").unwrap_or(word)));
+                    f = if first == b'"' {
+                        Some(self.words.f(cursor.string()?.as_bytes()))
+                    } else {
+                        let word = word_of(cursor)?;
+                        (word != b"nil").then(|| self.words.f(word.strip_prefix(b":").unwrap_or(word)))
+                    };
                 }
                 b":value" => value = cursor.value()?,
                 b":key" => key = Some(cursor.value()?),
@@ -162,6 +163,12 @@ impl File {
                 b":node" => {
                     let of = cursor.value()?;
                     node = (of != Value::Nil).then(|| self.words.text(spelled(&of).trim_start_matches(':')));
+                }
+                // Of sessions without time, as they were written from plume's text for example.
+                b":real-time?" => {
+                    if cursor.value()? == Value::from_json(false.into()) {
+                        self.foreign.set_timeless();
+                    }
                 }
                 b":final?" => is_final = cursor.value()? == Value::from_json(true.into()),
                 _ => cursor.skip()?,
@@ -222,7 +229,7 @@ fn word_of<'t>(cursor: &mut Cursor<'t>) -> Result<&'t [u8], Stop> {
 /// A value as a short text.
 fn spelled(value: &Value) -> String {
     match value {
-        Value::Other(json) => json.as_str().map_or_else(|| json.to_string(), str::to_owned),
+        Value::Other(json) => json.as_str().map_or_else(|| json.to_string(), |word| plain(word).into_owned()),
         other => other.to_json().to_string(),
     }
 }

@@ -6,7 +6,10 @@
 
 use std::borrow::Cow;
 
-use crate::history::{Value, value::Item};
+use crate::history::{
+    Value,
+    value::{Item, string_word},
+};
 
 /// Deeper nesting than any history has; it bounds the stack.
 const DEPTH_MAX: u32 = 128;
@@ -50,7 +53,7 @@ const DELIMITERS: [bool; 256] = {
     delimiters
 };
 
-fn is_delimiter(byte: u8) -> bool {
+pub(super) fn is_delimiter(byte: u8) -> bool {
     DELIMITERS[usize::from(byte)]
 }
 
@@ -234,7 +237,7 @@ impl<'t> Cursor<'t> {
         match byte {
             b'[' | b'(' => self.deeper(Self::list),
             b'{' => self.deeper(Self::map),
-            b'"' => Ok(Item::Value(text(string_word(&self.string()?)))),
+            b'"' => Ok(Item::Value(text(string_word(self.string()?)))),
             b'\\' => Ok(Item::Value(text(format!("\\{}", self.character()?)))),
             b'#' => {
                 let tag = self.tag()?;
@@ -359,13 +362,6 @@ impl<'t> Cursor<'t> {
 
 fn text(word: impl Into<String>) -> Value {
     Value::Other(Box::new(serde_json::Value::String(word.into())))
-}
-
-/// A string as a word. One that looks like what is no string (a keyword, a character, a ratio) keeps its quotes: `":a"`
-/// and `:a` are two values. [`crate::history::plain`] takes them off again.
-fn string_word(string: &str) -> String {
-    let ambiguous = string.starts_with([':', '"', '\\']) || string.starts_with(|letter: char| letter.is_ascii_digit());
-    if ambiguous { serde_json::Value::from(string).to_string() } else { string.to_owned() }
 }
 
 /// An integer that fits into 64 bits.

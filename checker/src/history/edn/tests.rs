@@ -23,7 +23,9 @@ fn json_of(form: &Edn<'_>) -> serde_json::Value {
         Edn::Key(word) => Json::from(format!(":{word}")),
         Edn::Symbol(word) => Json::from(&**word),
         Edn::Str(text) => {
-            let quoted = text.starts_with([':', '"', '\\']) || text.starts_with(|letter: char| letter.is_ascii_digit());
+            let quoted = text.starts_with([':', '"', '\\', '[', '{'])
+                || text.trim_start_matches(['+', '-']).starts_with(|letter: char| letter.is_ascii_digit())
+                || ["true", "false"].contains(&&**text);
             Json::from(if quoted { Json::from(&**text).to_string() } else { text.to_string() })
         }
         Edn::Int(int) => Json::from(*int),

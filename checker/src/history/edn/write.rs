@@ -1,9 +1,148 @@
 //! Jepsen's EDN, for its tools: one operation map a line.
 
-use crate::history::{Event, EventType, Mop, Process, Value};
+use serde_json::Value as Json;
+
+use super::scan::is_delimiter;
+use crate::history::{Event, EventType, F, History, Mop, Process, Value, plain};
 
 /// Appends one event as a line of EDN.
 pub fn write_event_edn(out: &mut Vec<u8>, event: &Event) {
+    beginning(out, event);
+    text(out, ", :value ");
+    value(out, &event.value);
+    if let Some(error) = &event.error {
+        text(out, ", :error [");
+        keyword(out, &error.class);
+        text(out, " ");
+        string(out, &error.text);
+        text(out, "]");
+    }
+    end(out, event);
+    debug_assert!(event.process.client().is_some() || event.kind == EventType::Info, "side channels are info");
+}
+
+/// Appends one event of another tool's history, as that tool may have written it: keys only where there were some,
+/// keywords as keywords, and everything that has a number here by its text.
+pub(in crate::history) fn write_foreign_event_edn(out: &mut Vec<u8>, event: &Event, history: &History) {
+    beginning(out, event);
+    text(out, ", :value ");
+    let mut json = event.value.to_json();
+    let is_register = matches!(&*history.header().workload, "register" | "cas-register");
+    if is_register && !history.is_keyed() && event.process.client().is_some() && json.is_array() {
+        json = json.get_mut(1).map(Json::take).unwrap_or_default();
+    }
+    spell(&mut json, history);
+    match &json {
+        // Balances are held as pairs.
+        Json::Array(pairs) if history.header().workload == "bank" && event.f == F::Read => {
+            text(out, "{");
+            for pair in pairs.iter().filter_map(Json::as_array) {
+                pair.iter().for_each(|part| {
+                    foreign(out, part, false);
+                    text(out, " ");
+                });
+            }
+            text(out, "}");
+        }
+        _ => foreign(out, &json, event.f == F::Txn),
+    }
+    if let Some(error) = &event.error {
+        text(out, ", :error ");
+        foreign(out, &unspelled(&error.class), false);
+    }
+    if !history.has_real_time() {
+        text(out, ", :real-time? false");
+    }
+    end(out, event);
+}
+
+/// Numbers that stand for texts as what they stand for.
+fn spell(json: &mut Json, history: &History) {
+    match json {
+        Json::Number(number) => {
+            if let Some(number) = number.as_i64().filter(|number| history.is_symbol(*number)) {
+                *json = unspelled(&history.spell(number));
+            }
+        }
+        Json::Array(items) => items.iter_mut().for_each(|item| spell(item, history)),
+        _ => {}
+    }
+}
+
+/// What was spelled so when it was read: a list, a map, a fraction, true or false, else a word.
+fn unspelled(spelled: &str) -> Json {
+    let word = || Json::String(spelled.to_owned());
+    match serde_json::from_str(spelled) {
+        Ok(Json::Number(number)) if number.is_f64() && !spelled.contains(['.', 'e', 'E']) => word(),
+        Ok(Json::Null | Json::String(_)) | Err(_) => word(),
+        Ok(json) => json,
+    }
+}
+
+/// A value whose strings are words: keywords with their colon, strings in quotes of their own where they would be taken
+/// for something else.
+fn foreign(out: &mut Vec<u8>, of: &Json, is_txn: bool) {
+    match of {
+        Json::Array(items) => vector(out, items, |out, item| match (is_txn, item.as_array().map(Vec::as_slice)) {
+            (true, Some([Json::String(f), arguments @ ..])) => {
+                text(out, "[");
+                // JSON has no keywords.
+                match f.as_str() {
+                    "append" | "r" | "w" | "read" | "write" => keyword(out, f),
+                    f => word(out, f),
+                }
+                for argument in arguments {
+                    text(out, " ");
+                    foreign(out, argument, false);
+                }
+                text(out, "]");
+            }
+            _ => foreign(out, item, false),
+        }),
+        Json::String(of) => word(out, of),
+        Json::Object(object) => {
+            text(out, "{");
+            for (at, (name, item)) in object.iter().enumerate() {
+                if at > 0 {
+                    text(out, ", ");
+                }
+                if name.starts_with(['"', '-', '+']) || name.starts_with(|letter: char| letter.is_ascii_digit()) {
+                    word(out, name);
+                } else {
+                    keyword(out, name);
+                }
+                text(out, " ");
+                foreign(out, item, false);
+            }
+            text(out, "}");
+        }
+        other => json(out, other),
+    }
+}
+
+fn word(out: &mut Vec<u8>, word: &str) {
+    let digits = word.trim_start_matches(['+', '-']);
+    let is_token = !word.bytes().any(is_delimiter);
+    if is_token && word.len() > 1 && word.starts_with(':')
+        || is_token && digits.starts_with(|letter: char| letter.is_ascii_digit())
+    {
+        return text(out, word);
+    }
+    let mut letters = word.chars();
+    if let (Some('\\'), Some(letter), None) = (letters.next(), letters.next(), letters.next()) {
+        text(out, "\\");
+        return match letter {
+            '\n' => text(out, "newline"),
+            '\r' => text(out, "return"),
+            ' ' => text(out, "space"),
+            '\t' => text(out, "tab"),
+            letter => text(out, letter.encode_utf8(&mut [0; 4])),
+        };
+    }
+    string(out, &plain(word));
+}
+
+fn beginning(out: &mut Vec<u8>, event: &Event) {
     text(out, "{:index ");
     int(out, event.index);
     text(out, ", :time ");
@@ -19,15 +158,9 @@ pub fn write_event_edn(out: &mut Vec<u8>, event: &Event) {
     }
     text(out, ", :f ");
     keyword(out, event.f.name());
-    text(out, ", :value ");
-    value(out, &event.value);
-    if let Some(error) = &event.error {
-        text(out, ", :error [");
-        keyword(out, &error.class);
-        text(out, " ");
-        string(out, &error.text);
-        text(out, "]");
-    }
+}
+
+fn end(out: &mut Vec<u8>, event: &Event) {
     if let Some(node) = &event.node {
         text(out, ", :node ");
         string(out, node);
@@ -35,7 +168,6 @@ pub fn write_event_edn(out: &mut Vec<u8>, event: &Event) {
     if event.is_final {
         text(out, ", :final? true");
     }
-    debug_assert!(event.process.client().is_some() || event.kind == EventType::Info, "side channels are info");
     text(out, "}\n");
 }
 
