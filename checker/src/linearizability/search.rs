@@ -111,10 +111,10 @@ struct Prepared {
     /// By class, its indeterminate calls by invocation.
     indeterminate: Vec<Vec<u32>>,
     /// Classes with indeterminate calls, by the value they produce.
-    producers: FxHashMap<ValueId, Vec<Class>>,
+    producers: Vec<Vec<Class>>,
     class_op: Vec<RegisterOp>,
-    /// Position of the last event at which a value may be observed.
-    last_observed: FxHashMap<ValueId, u32>,
+    /// By value, the position of the last event at which it may be observed; 0 if it never is.
+    last_observed: Vec<u32>,
     /// By value: how many completed calls observe it, how many calls of any kind do, and how many produce it.
     uses: Vec<Uses>,
 }
@@ -137,9 +137,9 @@ impl Prepared {
             slots: 0,
             class: Vec::with_capacity(calls.len()),
             indeterminate: Vec::new(),
-            producers: FxHashMap::default(),
+            producers: Vec::new(),
             class_op: Vec::new(),
-            last_observed: FxHashMap::default(),
+            last_observed: Vec::new(),
             uses: Vec::new(),
         };
         for call in calls {
@@ -150,6 +150,8 @@ impl Prepared {
             }
             count_uses(&mut prepared.uses, call, 1);
         }
+        prepared.producers.resize(prepared.uses.len(), Vec::new());
+        prepared.last_observed.resize(prepared.uses.len(), 0);
         for (at, call) in (0_u32..).zip(calls) {
             let class = *classes.entry(call.op).or_insert(prepared.class_op.len() as Class);
             if class as usize == prepared.class_op.len() {
@@ -160,7 +162,7 @@ impl Prepared {
             if call.ret == NEVER {
                 let of_class = &mut prepared.indeterminate[class as usize];
                 if let (true, Some(value)) = (of_class.is_empty(), call.op.produces()) {
-                    prepared.producers.entry(value).or_default().push(class);
+                    prepared.producers[value as usize].push(class);
                 }
                 of_class.push(at);
             }
@@ -170,7 +172,7 @@ impl Prepared {
             let at = (event / 2) as usize;
             let call = &calls[at];
             if let Some(value) = call.op.observes() {
-                let last = prepared.last_observed.entry(value).or_insert(position);
+                let last = &mut prepared.last_observed[value as usize];
                 *last = if call.ret == NEVER { NEVER } else { position.max(*last) };
             }
             if event % 2 == 1 {
@@ -207,6 +209,8 @@ struct Frame<const W: usize> {
     order_len: u32,
     /// The next candidate to try.
     next: u32,
+    /// Where its list begins among the candidates; [`NEVER`]: it is not made yet.
+    listed_from: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -242,6 +246,7 @@ struct Search<'c, M, const W: usize> {
     /// Each a sorted list of (class, how many of it were used).
     used_sets: Vec<UsedSet>,
     used_ids: FxHashMap<UsedSet, u32>,
+    /// Those of the frames that have a list of them, one list after the other.
     candidates: Vec<u32>,
 }
 
@@ -283,7 +288,7 @@ where
             }
             if self.memo.insert(Configuration { used: 0, ..self.now }, self.now.used, &self.used_sets) {
                 let order_len = self.order.len() as u32;
-                self.frames.push(Frame { configuration: self.now, order_len, next: 0 });
+                self.frames.push(Frame { configuration: self.now, order_len, next: 0, listed_from: NEVER });
             }
             if self.memo.len() + self.used_sets.len() > entries_max {
                 let shortage = Shortage::Memory(self.allowance.memo_bytes);
@@ -305,7 +310,9 @@ where
                     self.linearize(candidate);
                     break;
                 }
-                self.frames.pop();
+                if let Some(frame) = self.frames.pop() {
+                    self.candidates.truncate(frame.listed_from as usize);
+                }
             }
         }
     }
@@ -441,13 +448,12 @@ where
     fn use_one(&mut self, class: Class) -> u32 {
         let used = use_one(&self.used_sets[self.now.used as usize], class, |class| {
             let value = self.prepared.class_op[class as usize].produces();
-            let last = value.and_then(|value| self.prepared.last_observed.get(&value));
-            last.is_some_and(|last| *last >= self.now.position)
+            value.is_some_and(|value| self.prepared.last_observed[value as usize] >= self.now.position.max(1))
         });
         intern(used, &mut self.used_sets, &mut self.used_ids)
     }
 
-    /// The candidate number `next` of the configuration we are in.
+    /// The candidate number `next` of the configuration we are in, which is that of the last frame.
     fn candidate(&mut self, next: usize) -> Option<u32> {
         let blocked = self.prepared.events[self.now.position as usize] / 2;
         let op = self.calls[blocked as usize].op;
@@ -456,8 +462,14 @@ where
             // Nearly always right, and found without a look at the others.
             return Some(blocked);
         }
-        self.list_candidates(blocked, possible);
-        self.candidates.get(next).copied()
+        let frame = self.frames.last_mut()?;
+        if frame.listed_from == NEVER {
+            frame.listed_from = self.candidates.len() as u32;
+            let list = self.list_candidates(blocked, possible);
+            self.candidates.extend(list);
+        }
+        let from = self.frames.last()?.listed_from as usize;
+        self.candidates.get(from + next).copied()
     }
 
     /// Rule 3: after an indeterminate operation that no read has observed, only what observes it.
@@ -465,9 +477,8 @@ where
         !self.now.unobserved || op.observes() == Some(self.now.state)
     }
 
-    fn list_candidates(&mut self, blocked: u32, possible: bool) {
-        let mut list = std::mem::take(&mut self.candidates);
-        list.clear();
+    fn list_candidates(&self, blocked: u32, possible: bool) -> Vec<u32> {
+        let mut list = Vec::new();
         let wanted = self.calls[blocked as usize].op.observes().filter(|value| *value != self.now.state);
         // Values that would be observed at once, and the classes seen (rule 2).
         let mut observable: Vec<ValueId> = Vec::new();
@@ -502,7 +513,7 @@ where
         let mut next = 0;
         while let Some(value) = observable.get(next).copied() {
             next += 1;
-            for class in self.prepared.producers.get(&value).into_iter().flatten() {
+            for class in &self.prepared.producers[value as usize] {
                 let times = used.binary_search_by_key(class, |(known, _)| *known).map_or(0, |at| used[at].1);
                 if times >= self.invoked[*class as usize] {
                     continue;
@@ -540,6 +551,6 @@ where
             let call = &self.calls[*at as usize];
             (*at != blocked || !possible, wanted.is_none() || call.op.produces() != wanted, call.ret, *at)
         });
-        self.candidates = list;
+        list
     }
 }
