@@ -278,7 +278,7 @@ pub(crate) struct CheckArgs {
     /// the operations that no order explains.
     #[arg(long, value_name = "FILE")]
     pub(crate) certificate: Option<PathBuf>,
-    /// Draw what makes a history not linearizable, as DIR/<name of the file>/linearizability.html.
+    /// Draw what makes a history not linearizable, as linearizability.html in a folder in DIR that has the file's name.
     #[arg(long, short, value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
 }

@@ -2,7 +2,7 @@
 //!
 //! Processes are rows, operations bars from invocation to return, in the order of events. A line goes through the bars in
 //! the order that comes furthest; the table below says the same in words: each step, the state after it, and what could
-//! not come next. Whatever a history holds, the page stays below [`BYTES_MAX`]: bars, keys and texts are bounded, and the
+//! not come next. Whatever a history holds, the page stays below 2 MiB: bars, keys and texts are bounded, and the
 //! page says what was left out.
 
 mod bars;
