@@ -226,8 +226,8 @@ pub(crate) struct CheckArgs {
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// What the history is of, for files that do not say so: register, cas-register, multi-register, kv, mutex,
-    /// fifo-queue, unordered-queue, stack, list-append; and Jepsen's checks set, set-full, bank, long-fork, comments,
-    /// sequential, unique-ids, queue, total-queue, counter.
+    /// fifo-queue, unordered-queue, stack, list-append, rw-register; and Jepsen's checks set, set-full, bank, long-fork,
+    /// comments, sequential, unique-ids, queue, total-queue, counter.
     #[arg(long, short, value_name = "NAME")]
     pub(crate) model: Option<String>,
     /// How the files are written, instead of as they begin: jsonl, edn, json (Jepsen's maps), porcupine (its logs),
@@ -244,9 +244,12 @@ pub(crate) struct CheckArgs {
     /// Print only `FILE<TAB>true|false|unknown` a file.
     #[arg(long, short, conflicts_with = "json")]
     pub(crate) quiet: bool,
-    /// Consistency models that transactions must keep, instead of those in the file's header.
+    /// Consistency models that transactions must keep, instead of those in the file's header [default:
+    /// strict-serializable].
     #[arg(long, short, value_name = "MODEL,…", value_delimiter = ',')]
     pub(crate) consistency_models: Vec<String>,
+    #[command(flatten)]
+    pub(crate) transactions: TransactionArgs,
     /// Print one JSON object a line: file, model, valid, and what the checkers found.
     #[arg(long)]
     pub(crate) json: bool,
@@ -290,6 +293,30 @@ pub(crate) enum Output {
     Text,
     /// One JSON object a file.
     Json,
+}
+
+/// How list-append and rw-register are judged.
+#[derive(Debug, Args)]
+pub(crate) struct TransactionArgs {
+    /// Transactions: anomalies that must not be there besides, for example G0 or G-single-item-realtime.
+    #[arg(long, short, value_name = "NAME,…", value_delimiter = ',')]
+    pub(crate) anomalies: Vec<String>,
+    /// Transactions: answer by Elle's rules where schism's are stricter.
+    #[arg(long)]
+    pub(crate) elle: bool,
+    /// rw-register: assume that within a transaction writes follow reads.
+    #[arg(long)]
+    pub(crate) wfr_keys: bool,
+    /// rw-register: assume that each key is sequentially consistent.
+    #[arg(long)]
+    pub(crate) sequential_keys: bool,
+    /// rw-register: assume that each key is linearizable.
+    #[arg(long)]
+    pub(crate) linearizable_keys: bool,
+    /// Transactions: about how long each component of the dependency graph may be searched for cycles, in milliseconds
+    /// or as 10s. It is counted in work, so that the answer is the same on every machine [default: 10s].
+    #[arg(long, short = 's', value_name = "TIME", value_parser = parse_plain_ms)]
+    pub(crate) cycle_search_timeout: Option<u64>,
 }
 
 #[derive(Debug, Args)]
@@ -402,6 +429,12 @@ pub(crate) fn parse_ms(text: &str) -> Result<u64, String> {
         return Err("no time of a test is longer than a week".to_owned());
     }
     u64::try_from(duration.as_millis()).map_err(|_| "that is longer than schism can count".to_owned())
+}
+
+/// A time, or a number of milliseconds.
+fn parse_plain_ms(text: &str) -> Result<u64, String> {
+    let limit_ms = u64::try_from(TIME_MAX.as_millis()).unwrap_or(u64::MAX);
+    text.parse().ok().filter(|ms| *ms <= limit_ms).map_or_else(|| parse_ms(text), Ok)
 }
 
 /// A size in bytes: a number, with K, M, G (thousands) or Ki, Mi, Gi, with or without a B.

@@ -55,6 +55,8 @@ pub struct Options {
     pub linearizability: linearizability::Budget,
     /// What Jepsen's own checkers of simple objects are told.
     pub jepsen: jepsen::JepsenOptions,
+    /// What is asked of transactions.
+    pub isolation: isolation::Settings,
 }
 
 /// Why a history could not be checked at all.
@@ -93,6 +95,7 @@ pub const WORKLOADS: &[&str] = &[
     "register",
     "cas-register",
     "list-append",
+    "rw-register",
     "mutex",
     "reentrant-mutex",
     "fenced-lock",
@@ -142,14 +145,14 @@ fn check_keeping(
     options: &Options,
     keep: Option<&mut Vec<linearizability::KeyWitness>>,
 ) -> Result<Vec<Check>, CheckError> {
-    if let Some(model) = asked_of_real_time(history).filter(|_| !history.has_real_time()) {
+    if let Some(model) = asked_of_real_time(history, options).filter(|_| !history.has_real_time()) {
         return Err(CheckError::NoRealTime { model });
     }
     let own = match history.header().workload.as_str() {
         // Of our own runs it is known which reads are final, and of whom.
         "set" if !history.is_foreign() => durability::set::check(history),
         "register" | "cas-register" => linearizability::check_keeping(history, &options.linearizability, keep),
-        "list-append" => isolation::list_append::check(history),
+        "list-append" | "rw-register" => isolation::check(history, &options.isolation),
         other => match (jepsen::by_name(other), linearizability::models::by_name(other)) {
             (Some(model), _) => model.check(history, &options.jepsen)?,
             (None, Some(model)) => {
@@ -162,26 +165,32 @@ fn check_keeping(
     if history.is_foreign() {
         return Ok(vec![own]);
     }
-    Ok(vec![
-        own,
-        divergence::split_brain::check(history),
-        divergence::final_state::check(history),
-        availability::recovery_check(history),
-        availability::activity_check(history),
-    ])
+    // Beside the graph, what an acknowledgement promised.
+    let lists = (history.header().workload == "list-append").then(|| isolation::list_append::check(history));
+    Ok(lists
+        .into_iter()
+        .chain([
+            own,
+            divergence::split_brain::check(history),
+            divergence::final_state::check(history),
+            availability::recovery_check(history),
+            availability::activity_check(history),
+        ])
+        .collect())
 }
 
 /// The model asked for whose verdict depends on what happened first in different processes.
-fn asked_of_real_time(history: &history::History) -> Option<String> {
+fn asked_of_real_time(history: &history::History, options: &Options) -> Option<String> {
     let header = history.header();
     if !matches!(&*header.workload, "list-append" | "rw-register") {
         return Some(header.workload.clone());
     }
-    // Elle's names: `strong-` without `session` is real time.
-    let needs =
-        |model: &&String| model.starts_with("strict-") || model.starts_with("strong-") && !model.contains("session");
-    match &header.consistency_models[..] {
-        [] => Some("strict-serializable".into()),
+    let needs = |model: &&String| {
+        isolation::anomalies_forbidden_by(std::slice::from_ref(*model)).iter().any(|a| a.ends_with("-realtime"))
+    };
+    match &options.isolation.consistency_models.as_ref().unwrap_or(&header.consistency_models)[..] {
+        _ if options.isolation.linearizable_keys => Some("linearizable-keys".into()),
+        [] if options.isolation.consistency_models.is_none() => Some("strict-serializable".into()),
         models => models.iter().find(needs).cloned(),
     }
 }

@@ -120,6 +120,8 @@ pub enum Details {
     ListAppend(crate::isolation::list_append::ListAppendResult),
     /// One of Jepsen's own checkers of simple objects.
     Jepsen(crate::jepsen::JepsenResult),
+    /// Anomalies of transactions and the consistency models that they refute.
+    Isolation(crate::isolation::IsolationResult),
     /// Windows with two acknowledging primaries.
     SplitBrain(crate::divergence::split_brain::SplitBrainResult),
     /// Differences between the nodes' final states.

@@ -663,7 +663,7 @@ fn each_workload_has_its_checkers() {
     };
     assert_eq!(names("set"), "set split-brain divergence recovery activity");
     assert_eq!(names("register"), "linearizability split-brain divergence recovery activity");
-    assert_eq!(names("list-append"), "list-append split-brain divergence recovery activity");
+    assert_eq!(names("list-append"), "list-append isolation split-brain divergence recovery activity");
     let unknown = check(&history("wiki", ""), &Options::default());
     assert_eq!(unknown, Err(CheckError::UnknownWorkload { workload: "wiki".into() }));
 }

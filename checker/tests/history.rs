@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use schism_checker::history::{
-    Event, EventType, F, Header, HistoryBuilder, Mop, OpError, Outcome, Problems, Process, ReadOptions, Value,
+    Event, EventType, F, Header, HistoryBuilder, Mop, MopRef, OpError, Outcome, Problems, Process, ReadOptions, Value,
     notation, parse_event, read, write_event, write_event_edn, write_header,
 };
 
@@ -296,8 +296,7 @@ fn notation_spells_events() {
     assert_eq!(history.op(1).unwrap().value.as_keyed(), Some((1, Some(5))));
     assert_eq!(history.faults()[0].value.victims, ["n1"]);
     let txn = notation::history("list-append", "0: txn a 1 5, r 1 [5 6], r 2 nil").unwrap();
-    let mops = txn.op(0).unwrap().value.as_mops().unwrap();
-    assert_eq!(mops[1], Mop::Read { key: 1, list: Some(vec![5, 6]) });
+    assert_eq!(txn.op(0).unwrap().mops().nth(1), Some(MopRef::Read { key: 1, list: Some(&[5, 6]) }));
     assert!(notation::history("set", "0> add x").unwrap_err().contains("not an integer"));
     assert!(notation::history("set", "add 5").is_err());
 }

@@ -70,7 +70,7 @@ const fn lossless(target: Target) -> bool {
 
 /// An operation in words, without the numbers that texts have in one history and not in another.
 fn spelled(history: &History, op: &Op<'_>) -> (u32, F, Outcome, String, bool, bool) {
-    let mut value = op.value.to_json();
+    let mut value = history.value_of(op).to_json();
     // What is read from our own file has strings, and from another's words.
     respell(history, &mut value);
     (op.process, op.f.clone(), op.outcome, value.to_string(), op.is_final, op.complete_index.is_some())

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, path::Path, time::Duration};
 use schism_checker::{
     Check, Details, Options, Validity, WORKLOADS,
     history::{History, read_any},
+    isolation::{self, IsolationResult},
     jepsen::JepsenOptions,
     linearizability::{self, Budget},
 };
@@ -14,6 +15,7 @@ use super::{certificate, evidence};
 use crate::{
     check::combine,
     cli::{CheckArgs, Output},
+    commands::transactions,
     exit,
     exit::usage,
     input,
@@ -32,8 +34,31 @@ struct Line<'a> {
     /// What proves an invalid history so, of the check that found it.
     #[serde(skip_serializing_if = "Option::is_none")]
     evidence: Option<serde_json::Value>,
+    /// Of transactions: the kinds of anomalies, each with its evidence, and the models that they refute.
+    #[serde(flatten)]
+    isolation: Option<Isolation<'a>>,
     warnings: &'a [String],
     checks: &'a [Check],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Isolation<'a> {
+    anomaly_types: &'a [String],
+    anomalies: &'a std::collections::BTreeMap<String, Vec<isolation::Anomaly>>,
+    not: &'a [String],
+    also_not: &'a [String],
+}
+
+impl<'a> Isolation<'a> {
+    fn of(checks: &'a [Check]) -> Option<Self> {
+        checks.iter().find_map(|check| match &check.details {
+            Details::Isolation(IsolationResult { anomaly_types, anomalies, not, also_not, .. }) => {
+                Some(Self { anomaly_types, anomalies, not, also_not })
+            }
+            _ => None,
+        })
+    }
 }
 
 /// Judges each file; the exit code is that of the most severe verdict, or that of bad input if any file was bad. One
@@ -52,7 +77,10 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<u8> {
         evidence::require(directory)?;
     }
     for model in &args.consistency_models {
-        crate::plan::choose("consistency model", model, schism_checker::isolation::list_append::known_models())?;
+        crate::plan::choose("consistency model", model, &isolation::model_names())?;
+    }
+    for anomaly in &args.transactions.anomalies {
+        crate::plan::choose("anomaly", anomaly, &isolation::anomaly_names())?;
     }
     if args.output == Output::Json && (args.quiet || args.json) {
         return Err(usage("--output json is one of three ways to print; the others are --quiet and --json"));
@@ -98,7 +126,8 @@ fn check_file(file: &Path, args: &CheckArgs, said: &mut BTreeSet<String>) -> any
         max_transfer: args.max_transfer,
         allow_negative_balances: args.allow_negative_balances,
     };
-    let options = Options { linearizability: budget, jepsen };
+    let isolation = transactions::settings(&args.transactions);
+    let options = Options { linearizability: budget, isolation, jepsen };
     let cannot = |error| usage(format!("{}: {error}", path.display()));
     let checks = if let Some(certificate) = &args.certificate {
         let (checks, witnesses) = schism_checker::check_with_witnesses(&history, &options).map_err(cannot)?;
@@ -174,6 +203,11 @@ fn without_effect(args: &CheckArgs, model: &str) -> Vec<String> {
     ]
     .into_iter()
     .flatten()
+    .chain(
+        transactions::useless(&args.transactions, model)
+            .into_iter()
+            .map(|(name, of)| none(name, &format!(" on {model}: it is an option of {of}"))),
+    )
     .collect()
 }
 
@@ -213,7 +247,16 @@ fn print(
             checks.iter().filter(|check| check.valid == Validity::Unknown).filter_map(|check| check.reason.clone());
         let reason = (valid == Validity::Unknown).then(|| reasons.collect::<Vec<_>>().join("; "));
         let evidence = checks.iter().find(|check| check.valid == Validity::Invalid).map(shown_evidence).transpose()?;
-        let line = Line { file: path, model: &history.header().workload, valid, reason, evidence, warnings, checks };
+        let line = Line {
+            file: path,
+            model: &history.header().workload,
+            valid,
+            reason,
+            evidence,
+            isolation: Isolation::of(checks),
+            warnings,
+            checks,
+        };
         return print_line(&serde_json::to_string(&line)?);
     }
     let mut text = format!("{}\n", line(path, valid));

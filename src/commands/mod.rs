@@ -8,6 +8,7 @@ mod evidence;
 mod list;
 mod plan;
 mod run;
+mod transactions;
 mod verify;
 
 pub(crate) use self::{

@@ -80,7 +80,8 @@ fn visit_lists(details: &mut Details, visit: &mut impl Visit) -> anyhow::Result<
         Details::Linearizability(keys) => visit.visit(INVALID_KEYS, &mut keys.invalid_keys),
         Details::SplitBrain(split_brain) => visit.visit(WINDOWS, &mut split_brain.windows),
         Details::Divergence(divergence) => visit.visit(DIFFERENCES, &mut divergence.differences),
-        Details::Jepsen(_) | Details::Recovery(_) | Details::Activity(_) => Ok(()),
+        // Of isolation so many of each kind are listed.
+        Details::Isolation(_) | Details::Jepsen(_) | Details::Recovery(_) | Details::Activity(_) => Ok(()),
     }
 }
 

@@ -23,7 +23,7 @@ use std::{
 use anyhow::Context as _;
 use schism_checker::{
     Check, Details, Finding,
-    history::{History, Mop, Op, Outcome as HistoryOutcome, Value},
+    history::{History, MopRef, Op, Outcome as HistoryOutcome, Value},
     linearizability::EvidenceOp,
 };
 
@@ -202,7 +202,7 @@ fn transactions_figure(check: &Check, finding: &Finding, history: &History) -> a
 fn evidence_op(op: &Op<'_>) -> EvidenceOp {
     EvidenceOp {
         process: op.process,
-        op: format!("{} {}", op.f.name(), in_words(op.value)).trim_end().to_owned(),
+        op: format!("{} {}", op.f.name(), in_words(op)).trim_end().to_owned(),
         outcome: op.outcome.name().to_owned(),
         node: op.node.map(str::to_owned),
         invoke_ns: op.invoke_ns,
@@ -213,18 +213,19 @@ fn evidence_op(op: &Op<'_>) -> EvidenceOp {
 }
 
 /// A value as evidence shows it: `append 3 7 · r 3 [7]`.
-fn in_words(value: &Value) -> String {
-    let mop = |mop: &Mop| match mop {
-        Mop::Append { key, element } => format!("append {key} {element}"),
-        Mop::Read { key, list: None } => format!("r {key}"),
-        Mop::Read { key, list: Some(list) } => {
+fn in_words(op: &Op<'_>) -> String {
+    let mop = |mop: MopRef<'_>| match mop {
+        MopRef::Append { key, element } => format!("append {key} {element}"),
+        MopRef::Write { key, value } => format!("w {key} {value}"),
+        MopRef::Read { key, list: None } | MopRef::Get { key, value: None } => format!("r {key}"),
+        MopRef::Get { key, value: Some(value) } => format!("r {key} {value}"),
+        MopRef::Read { key, list: Some(list) } => {
             let elements: Vec<String> = list.iter().map(i64::to_string).collect();
             format!("r {key} [{}]", elements.join(" "))
         }
     };
-    match value {
-        Value::Nil => String::new(),
-        Value::Txn(mops) => mops.iter().map(mop).collect::<Vec<_>>().join(" · "),
+    match op.value {
+        Value::Nil => op.mops().map(mop).collect::<Vec<_>>().join(" · "),
         other => other.to_json().to_string(),
     }
 }

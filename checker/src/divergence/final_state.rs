@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Check, Details, Validity, authority,
-    history::{ClaimedRole, F, History, Mop, Op, Outcome},
+    history::{ClaimedRole, F, History, MopRef, Op, Outcome},
     say::{self, Findings},
 };
 
@@ -153,10 +153,16 @@ fn compare_keys<'h>(history: &'h History, finals: &[Op<'h>], result: &mut Diverg
         if let (F::Read, Some((key, value))) = (op.f, op.value.as_keyed()) {
             states.entry(key).or_default().insert(node, value.into());
         }
-        for mop in op.value.as_mops().unwrap_or_default() {
-            if let Mop::Read { key, list } = mop {
+        for mop in op.mops() {
+            match mop {
                 // No list and an empty one are both a list to which nothing was appended.
-                states.entry(*key).or_default().insert(node, list.clone().unwrap_or_default().into());
+                MopRef::Read { key, list } => {
+                    states.entry(key).or_default().insert(node, list.unwrap_or_default().into());
+                }
+                MopRef::Get { key, value } => {
+                    states.entry(key).or_default().insert(node, value.into());
+                }
+                MopRef::Append { .. } | MopRef::Write { .. } => {}
             }
         }
     }
@@ -210,13 +216,13 @@ fn write_behind(history: &History, differing: &BTreeMap<i64, usize>, result: &mu
         {
             last.insert((*at, value), written(&op, &format!("{} {value}", op.f.name())));
         }
-        for mop in op.value.as_mops().unwrap_or_default() {
-            if let Mop::Append { key, element } = mop
-                && let Some(at) = differing.get(key)
+        for mop in op.mops() {
+            if let MopRef::Append { key, element } = mop
+                && let Some(at) = differing.get(&key)
             {
-                let held_by = holders.get(&(*at, *element)).copied().unwrap_or(0);
+                let held_by = holders.get(&(*at, element)).copied().unwrap_or(0);
                 if held_by > 0 && held_by < result.differences[*at].values.len() {
-                    last.insert((*at, *element), written(&op, &format!("append {element}")));
+                    last.insert((*at, element), written(&op, &format!("append {element}")));
                 }
             }
         }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Check, Details, Validity,
-    history::{ClaimedRole, F, History, Mop, Op, Outcome},
+    history::{ClaimedRole, F, History, MopRef, Op, Outcome},
     say::{self, Findings},
 };
 
@@ -59,7 +59,7 @@ pub struct SplitBrainWindow {
 pub(crate) fn is_write(op: &Op<'_>) -> bool {
     match op.f {
         F::Add | F::Write | F::Cas => true,
-        F::Txn => op.value.as_mops().is_some_and(|mops| mops.iter().any(|mop| matches!(mop, Mop::Append { .. }))),
+        F::Txn => op.mops().any(|mop| matches!(mop, MopRef::Append { .. } | MopRef::Write { .. })),
         F::Read | F::Other(_) => false,
     }
 }

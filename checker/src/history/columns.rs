@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use super::{
     ClaimEvent, Event, EventType, F, FaultEvent, Header, OpError, PhaseEvent, Problem, Problems, Process,
     RecoveryEvent, Value,
+    txns::{MopRef, TxnBuffer, TxnKind, Txns, txn_value},
 };
 use crate::jepsen;
 
@@ -48,7 +49,7 @@ pub struct Op<'h> {
     pub f: &'h F,
     /// How it ended.
     pub outcome: Outcome,
-    /// The completion's value when it ended ok, otherwise the invocation's.
+    /// The completion's value when it ended ok, otherwise the invocation's. Of a transaction nil: [`Op::mops`] has it.
     pub value: &'h Value,
     /// Index of the invocation event.
     pub invoke_index: u64,
@@ -64,6 +65,16 @@ pub struct Op<'h> {
     pub error: Option<&'h OpError>,
     /// One of the reads of every node that end a run.
     pub is_final: bool,
+    txns: &'h Txns,
+}
+
+impl<'h> Op<'h> {
+    /// The micro-operations of a transaction, none for anything else: the completion's when it ended ok, or when it is
+    /// indeterminate and the completion says what was read; otherwise the invocation's.
+    pub fn mops(&self) -> impl ExactSizeIterator<Item = MopRef<'h>> + DoubleEndedIterator + Clone + use<'h> {
+        let txns = self.txns;
+        txns.range(self.id).map(move |at| txns.mop(at))
+    }
 }
 
 /// An event of a side channel.
@@ -141,6 +152,7 @@ impl Columns {
 pub struct History {
     header: Header,
     columns: Columns,
+    txns: Txns,
     fs: Vec<F>,
     nodes: Vec<Arc<str>>,
     errors: Vec<OpError>,
@@ -211,11 +223,7 @@ impl History {
             id,
             process: columns.process[id],
             f: &self.fs[usize::from(columns.f[id])],
-            outcome: match flags & 3 {
-                0 => Outcome::Ok,
-                1 => Outcome::Fail,
-                _ => Outcome::Info,
-            },
+            outcome: self.outcome(id),
             value: &columns.value[id],
             invoke_index: u64::from(columns.invoke_index[id]),
             complete_index: (complete_index != NONE_U32).then_some(u64::from(complete_index)),
@@ -224,7 +232,47 @@ impl History {
             node: self.nodes.get(usize::from(columns.node[id])).map(|node| &**node),
             error: self.errors.get(usize::from(columns.error[id])),
             is_final: flags & FINAL != 0,
+            txns: &self.txns,
         }
+    }
+
+    /// An operation's value, a transaction's made of its micro-operations again.
+    #[must_use]
+    pub fn value_of(&self, op: &Op<'_>) -> Cow<'_, Value> {
+        let value = &self.columns.value[op.id];
+        let is_taken_apart = !self.txns.range(op.id).is_empty() || (*op.f == F::Txn && *value == Value::Nil);
+        if !is_taken_apart {
+            return Cow::Borrowed(value);
+        }
+        Cow::Owned(txn_value(op.mops(), |id| self.symbol(id).map(|text| &**text)))
+    }
+
+    // By column, for what looks at millions of operations for one property each. The caller has checked the id.
+
+    pub(crate) fn outcome(&self, id: usize) -> Outcome {
+        match self.columns.flags[id] & 3 {
+            0 => Outcome::Ok,
+            1 => Outcome::Fail,
+            _ => Outcome::Info,
+        }
+    }
+
+    pub(crate) fn process(&self, id: usize) -> u32 {
+        self.columns.process[id]
+    }
+
+    pub(crate) fn invoke_index(&self, id: usize) -> u64 {
+        u64::from(self.columns.invoke_index[id])
+    }
+
+    pub(crate) fn complete_index(&self, id: usize) -> Option<u64> {
+        let index = self.columns.complete_index[id];
+        (index != NONE_U32).then_some(u64::from(index))
+    }
+
+    /// The transactions' micro-operations, in columns.
+    pub(crate) const fn txns(&self) -> &Txns {
+        &self.txns
     }
 
     /// What nodes said of themselves, in order.
@@ -335,7 +383,7 @@ impl History {
 enum Shapes {
     Set,
     Register,
-    ListAppend,
+    Txn(TxnKind),
     /// Whatever one of Jepsen's checkers has no complaint about.
     Jepsen,
     /// Another workload: nothing is known of its values.
@@ -347,9 +395,8 @@ impl Shapes {
         match workload {
             "set" => Self::Set,
             "register" | "cas-register" => Self::Register,
-            "list-append" => Self::ListAppend,
             other if jepsen::by_name(other).is_some() => Self::Jepsen,
-            _ => Self::Any,
+            other => TxnKind::of(other).map_or(Self::Any, Self::Txn),
         }
     }
 
@@ -365,10 +412,8 @@ impl Shapes {
                 (value.as_keyed().is_some(), "the value of a read or write must be [key, value] or [key, null]")
             }
             (Self::Register, F::Cas) => (value.as_cas().is_some(), "the value of a cas must be [key, [old, new]]"),
-            (Self::ListAppend, F::Txn) => (
-                value.as_mops().is_some(),
-                "the value of a txn must be a list of [\"append\", key, element] and [\"r\", key, list or null]",
-            ),
+            // What a transaction must be is seen when it is taken apart.
+            (Self::Txn(_), F::Txn) => return None,
             _ => (false, "the workload has no such f"),
         };
         (!fits).then_some(complaint)
@@ -392,6 +437,8 @@ pub struct HistoryBuilder {
     in_flight: FxHashMap<u32, InFlight>,
     error_classes: FxHashMap<Arc<str>, u16>,
     symbol_ids: FxHashMap<Arc<str>, i64>,
+    /// Taken apart here, transaction by transaction.
+    txn: TxnBuffer,
     last_index: Option<u64>,
     keeps_events: bool,
     problems: Problems,
@@ -419,6 +466,7 @@ impl HistoryBuilder {
             history: History {
                 header,
                 columns: Columns::default(),
+                txns: Txns::default(),
                 fs: vec![F::Read, F::Write, F::Cas, F::Add, F::Txn],
                 nodes: Vec::new(),
                 errors: Vec::new(),
@@ -439,6 +487,7 @@ impl HistoryBuilder {
             in_flight: FxHashMap::default(),
             error_classes: FxHashMap::default(),
             symbol_ids: FxHashMap::default(),
+            txn: TxnBuffer::default(),
             last_index: None,
             keeps_events: false,
             problems,
@@ -529,15 +578,26 @@ impl HistoryBuilder {
     }
 
     pub(super) fn push_from(&mut self, event: Event, line: Option<u64>) {
+        self.push_txn(event, None, line);
+    }
+
+    /// `txn`: the transaction that the event's value is, where it has been taken apart already.
+    pub(super) fn push_txn(&mut self, event: Event, txn: Option<&TxnBuffer>, line: Option<u64>) {
         let index = event.index;
-        let kept = self.keeps_events.then(|| event.clone());
-        match self.try_push(event) {
+        let kept = self.keeps_events.then(|| {
+            let mut kept = event.clone();
+            if let Some(txn) = txn {
+                kept.value = txn_value(txn.mops(), |_| None);
+            }
+            kept
+        });
+        match self.try_push(event, txn) {
             Ok(()) => self.history.kept.extend(kept),
             Err(message) => self.problems.push(Problem { line, column: None, event_index: Some(index), message }),
         }
     }
 
-    fn try_push(&mut self, event: Event) -> Result<(), String> {
+    fn try_push(&mut self, event: Event, txn: Option<&TxnBuffer>) -> Result<(), String> {
         let Ok(index) = u32::try_from(event.index) else {
             return Err("the index does not fit into 32 bits".into());
         };
@@ -557,17 +617,17 @@ impl HistoryBuilder {
         self.history.events += 1;
         match event.process {
             Process::Client(process) => match event.kind {
-                EventType::Invoke => self.invoke(process, index, event),
-                EventType::Ok => self.complete(process, index, event, Outcome::Ok),
-                EventType::Fail => self.complete(process, index, event, Outcome::Fail),
-                EventType::Info => self.complete(process, index, event, Outcome::Info),
+                EventType::Invoke => self.invoke(process, index, event, txn),
+                EventType::Ok => self.complete(process, index, event, txn, Outcome::Ok),
+                EventType::Fail => self.complete(process, index, event, txn, Outcome::Fail),
+                EventType::Info => self.complete(process, index, event, txn, Outcome::Info),
             },
             Process::Nemesis | Process::Monitor | Process::Harness => self.side(event),
         }
     }
 
     /// A refused invocation leaves its process at a skipped operation, so that its completion is not reported too.
-    fn invoke(&mut self, process: u32, index: u32, event: Event) -> Result<(), String> {
+    fn invoke(&mut self, process: u32, index: u32, mut event: Event, txn: Option<&TxnBuffer>) -> Result<(), String> {
         if let Some(InFlight { id, open: true }) = self.in_flight.get(&process) {
             return Err(match self.history.columns.invoke_index.get(*id as usize) {
                 Some(since) => format!("process {process} invokes while its operation of event {since} is in flight"),
@@ -585,6 +645,11 @@ impl HistoryBuilder {
         let Ok(id) = u32::try_from(columns.process.len()) else {
             return Err("too many operations".into());
         };
+        if let Shapes::Txn(kind) = self.shapes {
+            let value = std::mem::replace(&mut event.value, Value::Nil);
+            let txn = taken_apart(kind, txn, &mut self.txn, &value)?;
+            self.history.txns.push(txn)?;
+        }
         columns.invoke_index.push(index);
         columns.complete_index.push(NONE_U32);
         columns.invoke_ns.push(event.time_ns);
@@ -599,7 +664,14 @@ impl HistoryBuilder {
         Ok(())
     }
 
-    fn complete(&mut self, process: u32, index: u32, event: Event, outcome: Outcome) -> Result<(), String> {
+    fn complete(
+        &mut self,
+        process: u32,
+        index: u32,
+        mut event: Event,
+        txn: Option<&TxnBuffer>,
+        outcome: Outcome,
+    ) -> Result<(), String> {
         let id = match self.in_flight.get(&process) {
             None => return Err(format!("process {process} completes an operation that it never invoked")),
             Some(InFlight { id, open: false }) => {
@@ -622,6 +694,15 @@ impl HistoryBuilder {
         if *f != event.f {
             let message = format!("{} completes, but {} was invoked by process {process}", event.f.name(), f.name());
             return Err(message);
+        }
+        if let Shapes::Txn(kind) = self.shapes {
+            let value = std::mem::replace(&mut event.value, Value::Nil);
+            match taken_apart(kind, txn, &mut self.txn, &value) {
+                Ok(txn) => self.history.txns.complete(at, txn)?,
+                Err(message) if outcome == Outcome::Ok => return Err(message),
+                // What is said of an unknown end may be anything, `:timeout` for example: then it says nothing.
+                Err(_) => {}
+            }
         }
         let value = if outcome == Outcome::Ok { self.completed_value(at, event.value, &event.f)? } else { None };
         let node = self.intern_node(event.node)?;
@@ -647,7 +728,7 @@ impl HistoryBuilder {
         let writes = match self.shapes {
             Shapes::Any => false,
             Shapes::Jepsen => !jepsen::answers(f),
-            Shapes::Set | Shapes::Register | Shapes::ListAppend => matches!(f, F::Add | F::Write | F::Cas),
+            Shapes::Set | Shapes::Register | Shapes::Txn(_) => matches!(f, F::Add | F::Write | F::Cas),
         };
         if writes {
             // What a transfer brought about does not matter.
@@ -746,8 +827,31 @@ impl HistoryBuilder {
     #[must_use]
     pub fn finish_lenient(mut self) -> (History, Problems) {
         self.history.columns.shrink();
+        self.history.txns.shrink();
         (self.history, self.problems)
     }
+}
+
+/// A transaction, taken apart.
+fn taken_apart<'t>(
+    kind: TxnKind,
+    txn: Option<&'t TxnBuffer>,
+    buffer: &'t mut TxnBuffer,
+    value: &Value,
+) -> Result<&'t TxnBuffer, String> {
+    if let Some(txn) = txn {
+        return Ok(txn);
+    }
+    // The words of our own files are integers already.
+    let mut fits = true;
+    let mut int_of = |value: &Value| {
+        value.as_int().unwrap_or_else(|| {
+            fits = false;
+            0
+        })
+    };
+    let filled = buffer.fill(kind, value, &mut int_of);
+    if filled && fits { Ok(buffer) } else { Err(format!("txn: {}", kind.complaint())) }
 }
 
 /// A side channel's value in its type.

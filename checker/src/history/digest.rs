@@ -90,7 +90,7 @@ impl History {
             fnv.bytes(&[op.outcome as u8, u8::from(op.is_final)]);
             fnv.int(op.invoke_index);
             fnv.int(op.complete_index.unwrap_or(u64::MAX));
-            fnv.value(op.value);
+            fnv.value(&self.value_of(&op));
         }
         self.symbol_texts().for_each(|text| fnv.text(text));
         format!("{:032x}", fnv.0)

@@ -8,7 +8,8 @@
 use std::sync::Arc;
 
 use super::{
-    Event, EventType, F, Header, HistoryBuilder, Loaded, Mop, OpError, Problem, Problems, Process, Value, plain,
+    Event, EventType, F, Header, HistoryBuilder, Loaded, OpError, Problem, Problems, Process, TxnKind, Value, plain,
+    txns::{TxnBuffer, items},
 };
 use crate::{
     jepsen::{self, JepsenModel},
@@ -112,6 +113,8 @@ pub(super) struct Foreign {
     /// Whether operations say whose they are; the first one tells.
     named: Option<bool>,
     nameless: Nameless,
+    /// The transaction of the event at hand.
+    txn: TxnBuffer,
     index: u64,
     time_ns: u64,
     /// The first event at which time goes backwards, and how often it does.
@@ -127,7 +130,7 @@ enum Shape {
     },
     /// An element or a list of elements, as integers.
     Elements,
-    ListAppend,
+    Txn(TxnKind),
     /// `[key, value]`, from a key that stands beside.
     Keyed,
     AsIs,
@@ -152,10 +155,9 @@ impl Foreign {
         let jepsen = jepsen::by_name(model);
         let shape = match model {
             "register" | "cas-register" => Shape::Register { keyed: None },
-            "list-append" => Shape::ListAppend,
             "kv" => Shape::Keyed,
             _ if jepsen.is_some_and(|model| model.has_elements) => Shape::Elements,
-            _ => Shape::AsIs,
+            other => TxnKind::of(other).map_or(Shape::AsIs, Shape::Txn),
         };
         Self {
             builder,
@@ -163,6 +165,7 @@ impl Foreign {
             jepsen,
             shape,
             has_accounts: model == "bank",
+            txn: TxnBuffer::default(),
             named: None,
             nameless: Nameless::default(),
             index: 0,
@@ -186,7 +189,20 @@ impl Foreign {
         self.builder.note(problem);
     }
 
+    /// Where a reader can take transactions apart itself, before [`Foreign::push_txn`].
+    pub(super) fn txn(&mut self) -> Option<(TxnKind, &mut TxnBuffer)> {
+        match self.shape {
+            Shape::Txn(kind) => Some((kind, &mut self.txn)),
+            _ => None,
+        }
+    }
+
     pub(super) fn push(&mut self, event: ForeignEvent, line: Option<u64>) {
+        self.push_txn(event, false, line);
+    }
+
+    /// `is_taken_apart`: the event's value is in [`Foreign::txn`] already.
+    pub(super) fn push_txn(&mut self, event: ForeignEvent, is_taken_apart: bool, line: Option<u64>) {
         let index = self.index;
         self.index += 1;
         if let Who::Other(process) = event.who {
@@ -198,14 +214,24 @@ impl Foreign {
             Err(message) => return self.builder.note(problem(message)),
         };
         // Transactions are the only operations of their models, and Elle's own histories often do not name them.
-        let usual = (self.shape == Shape::ListAppend).then_some(F::Txn);
+        let usual = matches!(self.shape, Shape::Txn(_)).then_some(F::Txn);
         let Some(f) = event.f.or_else(|| self.builder.invoked_f(process)).or(usual) else {
             return self.builder.refuse(process, event.kind, problem("an operation without :f".into()));
         };
         // What did not end ok says nothing that the invocation did not.
-        let value = match event.kind {
-            EventType::Fail | EventType::Info => Ok(Value::Nil),
-            kind => self.shape(kind, &f, event.value, event.key, event.is_tuple),
+        let mut is_txn = is_taken_apart;
+        let value = match (event.kind, self.shape) {
+            (_, Shape::Txn(_)) if is_taken_apart => Ok(Value::Nil),
+            (kind, Shape::Txn(txn)) => {
+                is_txn = self.take_apart(txn, &event.value);
+                // The end of an indeterminate transaction says what it read, if it says anything.
+                match kind {
+                    EventType::Invoke | EventType::Ok if !is_txn => Err(txn.complaint().to_owned()),
+                    _ => Ok(Value::Nil),
+                }
+            }
+            (EventType::Fail | EventType::Info, _) => Ok(Value::Nil),
+            (kind, _) => self.shape(kind, &f, event.value, event.key, event.is_tuple),
         };
         let value = match value {
             Ok(value) => value,
@@ -229,7 +255,15 @@ impl Foreign {
             node: event.node,
             is_final: event.is_final,
         };
-        self.builder.push_from(event, line);
+        self.builder.push_txn(event, is_txn.then_some(&self.txn), line);
+    }
+
+    /// Micro-operations with whatever keys and elements as integers. Gives false where the value is no transaction.
+    fn take_apart(&mut self, kind: TxnKind, value: &Value) -> bool {
+        let mut txn = std::mem::take(&mut self.txn);
+        let is_txn = txn.fill(kind, value, |value| self.int_of(value));
+        self.txn = txn;
+        is_txn
     }
 
     fn push_aside(&mut self, index: u64, process: Process, event: ForeignEvent) {
@@ -275,11 +309,10 @@ impl Foreign {
                 let value = self.of_elements(kind, f, value);
                 self.of_jepsen(kind, f, value)
             }
-            Shape::ListAppend => self.mops(&value),
             Shape::Keyed => {
                 self.of_model(kind, f, key.map_or_else(|| value.clone(), |key| Value::list(vec![key, value.clone()])))
             }
-            Shape::AsIs => {
+            Shape::Txn(_) | Shape::AsIs => {
                 let value = self.of_jepsen(kind, f, value)?;
                 let value = if self.has_accounts && *f == F::Read { self.accounts(value) } else { value };
                 self.of_model(kind, f, value)
@@ -382,41 +415,6 @@ impl Foreign {
         }
     }
 
-    /// Micro-operations with whatever keys and elements as integers.
-    fn mops(&mut self, value: &Value) -> Result<Value, String> {
-        if value.as_mops().is_some() {
-            return Ok(value.clone());
-        }
-        let complaint = || "the value must be a list of [:append key element] and [:r key list]".to_owned();
-        let mut mops = Vec::new();
-        for mop in items(value).ok_or_else(complaint)? {
-            if let Value::List(parts) = &mop
-                && let [Value::Other(word), key, rest @ ..] = &parts[..]
-            {
-                let key = self.int_of(key);
-                match (word.as_str(), rest) {
-                    (Some("append"), [element]) => {
-                        mops.push(Mop::Append { key, element: self.int_of(element) });
-                        continue;
-                    }
-                    (Some("r"), [] | [Value::Nil]) => {
-                        mops.push(Mop::Read { key, list: None });
-                        continue;
-                    }
-                    (Some("r"), [list]) => {
-                        let items = items(list).ok_or_else(complaint)?;
-                        let list = items.iter().map(|item| self.int_of(item)).collect();
-                        mops.push(Mop::Read { key, list: Some(list) });
-                        continue;
-                    }
-                    _ => {}
-                }
-            }
-            return Err(complaint());
-        }
-        Ok(Value::txn(mops))
-    }
-
     fn optional(&mut self, value: &Value) -> Option<i64> {
         (*value != Value::Nil).then(|| self.int_of(value))
     }
@@ -466,17 +464,6 @@ fn parts(value: &Value) -> Option<[Value; 2]> {
             let [first, second] = &items[..] else { return None };
             [first.clone(), second.clone()]
         }
-        Value::Txn(_) | Value::Nil | Value::Int(_) | Value::Other(_) => return None,
-    })
-}
-
-/// The items of a list.
-fn items(value: &Value) -> Option<Vec<Value>> {
-    Some(match value {
-        Value::Pair(first, second) => vec![Value::Int(i64::from(*first)), Value::Int(*second)],
-        Value::Ints(ints) => ints.iter().map(|int| Value::Int(*int)).collect(),
-        Value::KeyedPair(triple) => vec![Value::Int(triple.0), Value::ints(vec![triple.1, triple.2])],
-        Value::List(items) => items.to_vec(),
         Value::Txn(_) | Value::Nil | Value::Int(_) | Value::Other(_) => return None,
     })
 }

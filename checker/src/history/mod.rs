@@ -22,6 +22,7 @@ mod porcupine;
 mod problem;
 mod sessions;
 mod side;
+mod txns;
 mod value;
 
 pub use any::{Format, read_any, read_any_for_conversion};
@@ -32,4 +33,6 @@ pub use event::{Event, EventType, F, Mop, OpError, Process, Value};
 pub use jsonl::{Loaded, ReadOptions, parse_event, read, write_event, write_header};
 pub use problem::{Problem, Problems};
 pub use side::{ClaimEvent, ClaimedRole, FaultEvent, FaultStage, Header, Phase, PhaseEvent, RecoveryEvent};
+pub use txns::MopRef;
+pub(crate) use txns::{MopKind, TxnKind, Txns};
 pub(crate) use value::plain;

@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Check, Details, Validity, authority,
-    history::{ClaimedRole, F, History, Mop, Op, Outcome},
+    history::{ClaimedRole, F, History, MopRef, Op, Outcome},
     say::{self, Findings},
 };
 
@@ -203,15 +203,15 @@ pub fn check(history: &History) -> Check {
     let mut reads: BTreeMap<i64, Vec<ListRead<'_>>> = BTreeMap::new();
     for op in history.ops().filter(|op| *op.f == F::Txn) {
         result.txns[op.outcome as usize] += 1;
-        for mop in op.value.as_mops().unwrap_or_default() {
+        for mop in op.mops() {
             match mop {
-                Mop::Append { key, element } => {
+                MopRef::Append { key, element } => {
                     let failed = op.outcome == Outcome::Fail;
                     let ok = op.complete_index.filter(|_| op.outcome == Outcome::Ok);
                     result.appends_acknowledged += u64::from(ok.is_some());
                     let new = Appended { op: op.id, failed, ok, repeated: false };
                     appended
-                        .entry((*key, *element))
+                        .entry((key, element))
                         .and_modify(|before| {
                             if before.failed || (before.ok.is_none() && new.ok.is_some()) {
                                 *before = new;
@@ -220,11 +220,11 @@ pub fn check(history: &History) -> Check {
                         })
                         .or_insert(new);
                 }
-                Mop::Read { key, list } if op.outcome == Outcome::Ok => {
-                    let list = list.as_deref().unwrap_or_default();
-                    reads.entry(*key).or_default().push(ListRead { op, list });
+                MopRef::Read { key, list } if op.outcome == Outcome::Ok => {
+                    let list = list.unwrap_or_default();
+                    reads.entry(key).or_default().push(ListRead { op, list });
                 }
-                Mop::Read { .. } => {}
+                _ => {}
             }
         }
     }
@@ -247,12 +247,12 @@ fn internal(history: &History, found: &mut Found) {
     for op in history.ops().filter(|op| *op.f == F::Txn && op.outcome == Outcome::Ok) {
         // What the transaction knows of each key: the whole list as it read it, or only the end that it appended.
         let mut known: BTreeMap<i64, (bool, Vec<i64>)> = BTreeMap::new();
-        for mop in op.value.as_mops().unwrap_or_default() {
+        for mop in op.mops() {
             match mop {
-                Mop::Append { key, element } => known.entry(*key).or_default().1.push(*element),
-                Mop::Read { key, list } => {
-                    let list = list.as_deref().unwrap_or_default();
-                    if let Some((whole, expected)) = known.get(key) {
+                MopRef::Append { key, element } => known.entry(key).or_default().1.push(element),
+                MopRef::Read { key, list } => {
+                    let list = list.unwrap_or_default();
+                    if let Some((whole, expected)) = known.get(&key) {
                         let agrees = if *whole { list == expected.as_slice() } else { list.ends_with(expected) };
                         if !agrees {
                             found.add("internal", &[op.complete_index], || {
@@ -267,8 +267,9 @@ fn internal(history: &History, found: &mut Found) {
                             });
                         }
                     }
-                    known.insert(*key, (true, list.to_vec()));
+                    known.insert(key, (true, list.to_vec()));
                 }
+                _ => {}
             }
         }
     }
@@ -362,15 +363,15 @@ fn lost_updates(history: &History, found: &mut Found) {
     let mut by_version: FxHashMap<Version, Vec<(Op<'_>, &[i64])>> = FxHashMap::default();
     let mut order: Vec<Version> = Vec::new();
     for op in history.ops().filter(|op| *op.f == F::Txn && op.outcome == Outcome::Ok) {
-        let mops = op.value.as_mops().unwrap_or_default();
+        let mops = op.mops();
         let mut read: BTreeSet<i64> = BTreeSet::new();
-        for (at, mop) in mops.iter().enumerate() {
+        for (at, mop) in mops.clone().enumerate() {
             match mop {
-                Mop::Read { key, list } if read.insert(*key) => {
-                    let appends = |mop: &Mop| matches!(mop, Mop::Append { key: other, .. } if other == key);
-                    if mops[at..].iter().any(appends) {
-                        let list = list.as_deref().unwrap_or_default();
-                        let version = (*key, list.len(), list.last().copied());
+                MopRef::Read { key, list } if read.insert(key) => {
+                    let appends = |mop: &MopRef<'_>| matches!(mop, MopRef::Append { key: other, .. } if *other == key);
+                    if mops.clone().skip(at).any(|mop| appends(&mop)) {
+                        let list = list.unwrap_or_default();
+                        let version = (key, list.len(), list.last().copied());
                         let txns = by_version.entry(version).or_default();
                         if txns.is_empty() {
                             order.push(version);
@@ -378,7 +379,7 @@ fn lost_updates(history: &History, found: &mut Found) {
                         txns.push((op, list));
                     }
                 }
-                Mop::Read { .. } | Mop::Append { .. } => {}
+                _ => {}
             }
         }
     }
@@ -415,29 +416,29 @@ fn write_skews(
     // Acknowledged elements that no read holds come after all that are read. In the order of operations.
     let mut unread: FxHashMap<i64, Vec<i64>> = FxHashMap::default();
     for op in history.ops().filter(|op| *op.f == F::Txn && op.outcome == Outcome::Ok) {
-        for mop in op.value.as_mops().unwrap_or_default() {
-            if let Mop::Append { key, element } = mop
-                && !positions.of.contains_key(&(*key, *element))
+        for mop in op.mops() {
+            if let MopRef::Append { key, element } = mop
+                && !positions.of.contains_key(&(key, element))
             {
-                unread.entry(*key).or_default().push(*element);
+                unread.entry(key).or_default().push(element);
             }
         }
     }
     let mut pairs: FxHashSet<(usize, usize)> = FxHashSet::default();
     for first in history.ops().filter(|op| *op.f == F::Txn && op.outcome == Outcome::Ok) {
-        let mops = first.value.as_mops().unwrap_or_default();
-        if !mops.iter().any(|mop| matches!(mop, Mop::Append { .. })) {
+        let mops = first.mops();
+        if !mops.clone().any(|mop| matches!(mop, MopRef::Append { .. })) {
             continue;
         }
         for mop in mops {
-            let Mop::Read { key, list } = mop else { continue };
-            let read_len = list.as_deref().unwrap_or_default().len();
-            let Some(later) = longest.get(key).and_then(|longest| longest.get(read_len..)) else { continue };
-            let unread = unread.get(key).map_or(&[][..], Vec::as_slice);
+            let MopRef::Read { key, list } = mop else { continue };
+            let read_len = list.unwrap_or_default().len();
+            let Some(later) = longest.get(&key).and_then(|longest| longest.get(read_len..)) else { continue };
+            let unread = unread.get(&key).map_or(&[][..], Vec::as_slice);
             for element in later.iter().take(NEIGHBOURS).chain(unread.iter().take(NEIGHBOURS)) {
-                let Some(Appended { op, ok: Some(_), .. }) = appended.get(&(*key, *element)) else { continue };
+                let Some(Appended { op, ok: Some(_), .. }) = appended.get(&(key, *element)) else { continue };
                 let Some(second) = history.op(*op).filter(|second| second.id != first.id) else { continue };
-                let Some(other) = positions.skewed(&first, *key, &second) else { continue };
+                let Some(other) = positions.skewed(&first, key, &second) else { continue };
                 if pairs.insert((first.id.min(second.id), first.id.max(second.id))) {
                     found.add("write-skew", &[first.complete_index, second.complete_index], || {
                         format!(
@@ -462,17 +463,14 @@ struct Positions<'p> {
 impl Positions<'_> {
     /// A key other than `except` that `first` appended to and `second` read without that.
     fn skewed(&self, first: &Op<'_>, except: i64, second: &Op<'_>) -> Option<i64> {
-        let second_mops = second.value.as_mops().unwrap_or_default();
-        first.value.as_mops().unwrap_or_default().iter().find_map(|mop| match mop {
-            Mop::Append { key, element } if *key != except && self.longest.contains_key(key) => {
-                let position = self.of.get(&(*key, *element)).copied().unwrap_or(usize::MAX);
-                let lacks = |mop: &Mop| match mop {
-                    Mop::Read { key: read, list } => {
-                        read == key && position >= list.as_deref().unwrap_or_default().len()
-                    }
-                    Mop::Append { .. } => false,
+        first.mops().find_map(|mop| match mop {
+            MopRef::Append { key, element } if key != except && self.longest.contains_key(&key) => {
+                let position = self.of.get(&(key, element)).copied().unwrap_or(usize::MAX);
+                let lacks = |mop| match mop {
+                    MopRef::Read { key: read, list } => read == key && position >= list.unwrap_or_default().len(),
+                    _ => false,
                 };
-                second_mops.iter().any(lacks).then_some(*key)
+                second.mops().any(lacks).then_some(key)
             }
             _ => None,
         })
@@ -619,10 +617,17 @@ fn verdict(mut result: ListAppendResult, mut found: Found, nothing_read: bool, u
     let mut findings = Findings::default();
     let asked: Vec<&str> = result.consistency_models.iter().map(String::as_str).collect();
     let known: Vec<&(&str, &[&str])> = MODELS.iter().filter(|(name, _)| asked.contains(name)).collect();
-    let unknown: Vec<&str> = asked.iter().filter(|asked| !known_models().contains(asked)).copied().collect();
+    // Of the others, what the lattice says.
+    let forbidden = super::anomalies_forbidden_by(&result.consistency_models);
+    let all = super::model_names();
+    let unknown: Vec<&str> = asked.iter().filter(|asked| !all.contains(asked)).copied().collect();
     // Whoever asks for nothing still does not want to lose anything.
     let always: &[&str] = MODELS[0].1;
-    let refutes = |kind: &str| always.contains(&kind) || known.iter().any(|(_, by)| by.contains(&kind));
+    let refutes = |kind: &str| {
+        always.contains(&kind)
+            || known.iter().any(|(_, by)| by.contains(&kind))
+            || (known.len() < asked.len() && forbidden.contains(kind))
+    };
     let mut parts = Vec::new();
     let mut allowed = Vec::new();
     let (refuting, others): (Vec<&str>, Vec<&str>) = ANOMALIES.iter().partition(|kind| refutes(kind));
@@ -642,7 +647,7 @@ fn verdict(mut result: ListAppendResult, mut found: Found, nothing_read: bool, u
         result.anomalies.extend(list);
     }
     let reason = if !unknown.is_empty() {
-        Some(format!("{} is no model that is known: {}", say::list(&unknown), known_models().join(", ")))
+        Some(format!("{} is no model that is known: {}", say::list(&unknown), all.join(", ")))
     } else if result.txns[0] == 0 {
         Some("no transaction ended ok".into())
     } else if nothing_read {

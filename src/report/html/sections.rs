@@ -177,6 +177,19 @@ fn figures_of(details: &Details) -> Markup {
         },
         // Judged by `schism check`, not by runs: its summary says it.
         Details::Jepsen(_) => html! {},
+        Details::Isolation(found) => html! {
+            p.small.muted {
+                (count(found.txns[0])) " transactions ok, " (count(found.txns[1])) " fail, " (count(found.txns[2]))
+                " info; " (counted(found.edges, "dependency")) ", " (counted(found.components, "component"))
+                " with cycles, the largest of " (counted(found.largest_component, "transaction")) "."
+            }
+            @if !found.not.is_empty() {
+                p.small {
+                    "Cannot hold: " (text(&found.not.join(", "), CELL_MAX)) "; and so neither "
+                    (text(&found.also_not.join(", "), CELL_MAX)) "."
+                }
+            }
+        },
         Details::SplitBrain(found) => html! {
             p.small.muted {
                 @if found.claims_observed {

@@ -67,7 +67,7 @@ fn rw_ops(history: &History, op: &Op<'_>) -> Result<Vec<RwOp>, String> {
             Ok(vec![RwOp { writes: *op.f == F::Write, key: natural(history, op, key)?, value }])
         }
         F::Txn => {
-            let json = op.value.to_json();
+            let json = history.value_of(op).to_json();
             let Some(mops) = json.as_array() else { return refuse(op, "no list of reads and writes") };
             mops.iter().map(|mop| rw_op(history, op, mop)).collect()
         }

@@ -111,17 +111,19 @@ impl File {
             return Err(cursor.malformed("expected an operation: a map"));
         }
         let start = cursor.at;
-        let event = self.op(cursor)?;
+        let mut is_txn = false;
+        let event = self.op(cursor, &mut is_txn)?;
         let line = self.line + newlines(&cursor.text[before..start]);
         match event {
-            Ok(event) => self.foreign.push(event, Some(line)),
+            Ok(event) => self.foreign.push_txn(event, is_txn, Some(line)),
             Err(message) => self.foreign.note(Some(line), message),
         }
         Ok(())
     }
 
-    /// An operation's map. What is wrong with its content is the inner error.
-    fn op(&mut self, cursor: &mut Cursor<'_>) -> Result<Result<ForeignEvent, String>, Stop> {
+    /// An operation's map. What is wrong with its content is the inner error. `is_txn`: its value has been taken apart
+    /// already.
+    fn op(&mut self, cursor: &mut Cursor<'_>, is_txn: &mut bool) -> Result<Result<ForeignEvent, String>, Stop> {
         let (mut kind, mut who, mut f, mut time_ns) = (None, None, None, None);
         let (mut value, mut key, mut error, mut node) = (Value::Nil, None, None, None);
         let mut is_final = false;
@@ -151,7 +153,17 @@ impl File {
                         (word != b"nil").then(|| self.words.f(word.strip_prefix(b":").unwrap_or(word)))
                     };
                 }
-                b":value" => value = cursor.value()?,
+                b":value" => {
+                    let start = cursor.at;
+                    *is_txn = match self.foreign.txn() {
+                        Some((kind, txn)) => cursor.txn(kind, txn)?,
+                        None => false,
+                    };
+                    if !*is_txn {
+                        cursor.at = start;
+                        value = cursor.value()?;
+                    }
+                }
                 b":key" => key = Some(cursor.value()?),
                 b":time" => {
                     time_ns = match cursor.value()? {

@@ -7,7 +7,8 @@
 use std::borrow::Cow;
 
 use crate::history::{
-    Value,
+    TxnKind, Value,
+    txns::TxnBuffer,
     value::{Item, string_word},
 };
 
@@ -230,6 +231,104 @@ impl<'t> Cursor<'t> {
     /// are words with their colon; what has no number of its own (ratios, bignums) is a word as it stands there.
     pub(super) fn value(&mut self) -> Result<Value, Stop> {
         self.item().map(Item::into_value)
+    }
+
+    /// Takes a transaction apart where it is written as nearly all are: micro-operations of keywords and integers. Gives
+    /// false for anything else, whose place is then for [`Cursor::value`] to read, from where this began.
+    pub(super) fn txn(&mut self, kind: TxnKind, txn: &mut TxnBuffer) -> Result<bool, Stop> {
+        txn.clear();
+        let Some(close) = self.enter()? else { return Ok(false) };
+        while self.peek()? != close {
+            let Some(close) = self.enter()? else { return Ok(false) };
+            if self.peek()? != b':' {
+                return Ok(false);
+            }
+            let word = self.token()?;
+            let Some(key) = self.plain_int()? else { return Ok(false) };
+            match (kind, word) {
+                (TxnKind::ListAppend, b":append") => {
+                    let Some(element) = self.plain_int()? else { return Ok(false) };
+                    txn.append(key, element);
+                }
+                (TxnKind::ListAppend, b":r") => {
+                    if let Some(close) = self.enter()? {
+                        let start = txn.elements_len();
+                        while self.peek()? != close {
+                            let Some(element) = self.plain_int()? else { return Ok(false) };
+                            txn.element(element);
+                        }
+                        self.at += 1;
+                        txn.end_list(key, start);
+                    } else if self.nil()? {
+                        txn.read_nil(key);
+                    } else {
+                        return Ok(false);
+                    }
+                }
+                (TxnKind::RwRegister, b":w") => {
+                    let Some(value) = self.plain_int()? else { return Ok(false) };
+                    txn.write(key, value);
+                }
+                (TxnKind::RwRegister, b":r") => {
+                    let value = if self.nil()? {
+                        None
+                    } else {
+                        let Some(value) = self.plain_int()? else { return Ok(false) };
+                        Some(value)
+                    };
+                    txn.get(key, value);
+                }
+                _ => return Ok(false),
+            }
+            if self.peek()? != close {
+                return Ok(false);
+            }
+            self.at += 1;
+        }
+        self.at += 1;
+        Ok(true)
+    }
+
+    /// Enters a vector or list, if there is one.
+    fn enter(&mut self) -> Result<Option<u8>, Stop> {
+        let close = match self.peek()? {
+            b'[' => b']',
+            b'(' => b')',
+            _ => return Ok(None),
+        };
+        self.at += 1;
+        Ok(Some(close))
+    }
+
+    /// An integer that can be taken for nothing else.
+    fn plain_int(&mut self) -> Result<Option<i64>, Stop> {
+        if !matches!(self.peek()?, b'0'..=b'9' | b'-') {
+            return Ok(None);
+        }
+        // Few digits and their end: without looking for the end first.
+        let rest = &self.text[self.at..];
+        let mut number: i64 = 0;
+        for (at, byte) in rest.iter().enumerate().take(16) {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                if at > 0 && is_delimiter(*byte) {
+                    self.at += at;
+                    return Ok(Some(number));
+                }
+                break;
+            }
+            number = number * 10 + i64::from(digit);
+        }
+        let int = int(self.token()?);
+        Ok(int.filter(|int| *int > i64::MIN / 2))
+    }
+
+    /// Passes `nil`, if there is one.
+    fn nil(&mut self) -> Result<bool, Stop> {
+        if self.peek()? != b'n' {
+            return Ok(false);
+        }
+        Ok(self.token()? == b"nil")
     }
 
     fn item(&mut self) -> Result<Item, Stop> {

@@ -1,0 +1,38 @@
+//! What `schism check` is asked of transactions.
+
+use schism_checker::isolation::Settings;
+
+use crate::cli::TransactionArgs;
+
+/// The options as the checker takes them.
+pub(crate) fn settings(args: &TransactionArgs) -> Settings {
+    let default = Settings::default();
+    Settings {
+        anomalies: args.anomalies.clone(),
+        elle: args.elle,
+        wfr_keys: args.wfr_keys,
+        sequential_keys: args.sequential_keys,
+        linearizable_keys: args.linearizable_keys,
+        edges_per_component: args.cycle_search_timeout.map_or(default.edges_per_component, Settings::edges_in),
+        ..default
+    }
+}
+
+/// The options that are given and that a history of this has no use for, each with what it is an option of.
+pub(crate) fn useless(args: &TransactionArgs, workload: &str) -> Vec<(&'static str, &'static str)> {
+    let (registers, all) = ("rw-register", "list-append and rw-register");
+    let of_registers = workload == "rw-register";
+    let of_transactions = of_registers || workload == "list-append";
+    [
+        (args.wfr_keys && !of_registers, "wfr-keys", registers),
+        (args.sequential_keys && !of_registers, "sequential-keys", registers),
+        (args.linearizable_keys && !of_registers, "linearizable-keys", registers),
+        (!args.anomalies.is_empty() && !of_transactions, "anomalies", all),
+        (args.elle && !of_transactions, "elle", all),
+        (args.cycle_search_timeout.is_some() && !of_transactions, "cycle-search-timeout", all),
+    ]
+    .into_iter()
+    .filter(|(useless, ..)| *useless)
+    .map(|(_, name, of)| (name, of))
+    .collect()
+}
