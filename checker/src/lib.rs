@@ -90,35 +90,28 @@ pub enum CheckError {
 }
 
 /// The workloads that have checkers.
-pub const WORKLOADS: &[&str] = &[
-    "set",
-    "register",
-    "cas-register",
-    "list-append",
-    "rw-register",
-    "mutex",
-    "reentrant-mutex",
-    "fenced-lock",
-    "multi-register",
-    "kv",
-    "fifo-queue",
-    "unordered-queue",
-    "stack",
-    "linearizable-set",
-    "grow-only-set",
-    "append-list",
-    "linearizable-counter",
-    "fetch-and-add",
-    "set-full",
-    "bank",
-    "long-fork",
-    "comments",
-    "sequential",
-    "unique-ids",
-    "queue",
-    "total-queue",
-    "counter",
-];
+pub const WORKLOADS: &[&str] =
+    &joined::<{ OWN.len() + linearizability::models::NAMES.len() + jepsen::NAMES.len() }>(&[
+        OWN,
+        linearizability::models::NAMES,
+        jepsen::NAMES,
+    ]);
+
+const OWN: &[&str] = &["register", "cas-register", "list-append", "rw-register"];
+
+const fn joined<const LEN: usize>(lists: &[&[&'static str]]) -> [&'static str; LEN] {
+    let mut names = [""; LEN];
+    let (mut list, mut at, mut len) = (0, 0, 0);
+    while len < LEN {
+        if at == lists[list].len() {
+            (list, at) = (list + 1, 0);
+        } else {
+            names[len] = lists[list][at];
+            (at, len) = (at + 1, len + 1);
+        }
+    }
+    names
+}
 
 /// Runs the checkers that the history's workload calls for: its own first, then split brain, divergence, recovery and
 /// activity. Of another tool's history only its own: nothing is known there of nodes, claims and faults.

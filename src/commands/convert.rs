@@ -12,9 +12,6 @@ use schism_checker::{
 
 use crate::{cli::ConvertArgs, exit, exit::usage, input};
 
-/// A model that histories are of and no checker yet is for.
-const RW_REGISTER: &str = "rw-register";
-
 /// Reads the whole history first: a malformed one, or one that the format cannot express, writes nothing.
 pub(crate) fn convert(args: &ConvertArgs) -> anyhow::Result<u8> {
     let targets: Vec<&str> = Target::NAMES.iter().map(|(name, _)| *name).collect();
@@ -22,9 +19,7 @@ pub(crate) fn convert(args: &ConvertArgs) -> anyhow::Result<u8> {
     let target = Target::NAMES.iter().find(|(name, _)| *name == args.to).map(|(_, target)| *target);
     let target = target.ok_or_else(|| usage(format!("no format {}", args.to)))?;
     if let Some(model) = &args.model {
-        let models: Vec<&str> =
-            WORKLOADS.iter().copied().filter(|name| *name != RW_REGISTER).chain([RW_REGISTER]).collect();
-        crate::plan::choose("model", model, &models)?;
+        crate::plan::choose("model", model, WORKLOADS)?;
     }
     let format = args.from.as_deref().map(input::format_named).transpose()?;
     let path = input::history_path(&args.file);

@@ -343,6 +343,14 @@ impl Bfs {
         edges.reverse();
         (nodes, edges)
     }
+
+    /// That path as a cycle, which an rw edge closes.
+    fn closed_by_rw(&self, start: u32, goal: u32) -> Best {
+        let (mut nodes, mut edges) = self.path(start, goal);
+        nodes.push(goal);
+        edges.push(EdgeKind::Rw);
+        Best { nodes, edges }
+    }
 }
 
 /// How many nodes are in each component, by number.
@@ -464,10 +472,7 @@ fn single(component: &Component, base: u8, work: &mut Work) -> Answer {
             )
         };
         if let Some(goal) = goal {
-            let (mut nodes, mut edges) = bfs.path(start, goal);
-            nodes.push(goal);
-            edges.push(EdgeKind::Rw);
-            best = Best { nodes, edges };
+            best = bfs.closed_by_rw(start, goal);
         }
         if !finished {
             if !best.nodes.is_empty() {
@@ -523,9 +528,7 @@ fn in_batches(component: &Component, base: u8, of: &[u32], offsets: &[u32], sour
                 },
                 |node| node == *goal,
             );
-            let (mut nodes, mut edges) = bfs.path(*start, *goal);
-            nodes.push(*goal);
-            edges.push(EdgeKind::Rw);
+            let Best { nodes, edges } = bfs.closed_by_rw(*start, *goal);
             return Answer::Found(nodes, edges);
         }
         if !work.spend(component.targets.len() as u64 + u64::from(component.nodes())) {
@@ -575,9 +578,7 @@ fn nonadjacent(component: &Component, base: u8, work: &mut Work) -> Answer {
             |node| node < nodes && is_source[node as usize] == plain,
         );
         if let Some(goal) = goal {
-            let (mut walk, mut edges) = bfs.path(start, goal);
-            walk.push(goal);
-            edges.push(EdgeKind::Rw);
+            let Best { nodes: walk, edges } = bfs.closed_by_rw(start, goal);
             let walk: Vec<u32> = walk.into_iter().map(|node| if node < nodes { node } else { node - nodes }).collect();
             if let Some((simple, edges)) = simple_part(walk, edges)
                 && simple.len() as u32 <= best.limit()
@@ -664,10 +665,7 @@ fn through_rw(component: &Component, mask: u8, work: &mut Work) -> Answer {
             |node| is_source[node as usize] == start,
         );
         if let Some(goal) = goal {
-            let (mut nodes, mut edges) = bfs.path(start, goal);
-            nodes.push(goal);
-            edges.push(EdgeKind::Rw);
-            best = Best { nodes, edges };
+            best = bfs.closed_by_rw(start, goal);
         }
         if !finished {
             break;

@@ -1,11 +1,12 @@
-//! Is there one order of the operations, consistent with real time, that a single register could have produced?
+//! Is there one order of the operations, consistent with real time, that a single object could have produced?
 //!
 //! Herlihy & Wing, "Linearizability: a correctness condition for concurrent objects" (1990). Keys are independent; real
-//! time is the order of events in the history, not their clock readings; a register begins as nil. An indeterminate
-//! operation may happen at any time after its invocation, or never.
+//! time is the order of events in the history, not their clock readings. An indeterminate operation may happen at any time
+//! after its invocation, or never.
 //!
-//! Not checked: final reads of nodes that are not primary (see divergence), and models other than a register with
-//! read, write and compare-and-set.
+//! Registers, which begin as nil, are decided here; the other [`models`] by [`check_model`], as are a user's own.
+//!
+//! Not checked: final reads of nodes that are not primary (see divergence).
 
 mod any_model;
 mod certificate;

@@ -7,12 +7,13 @@ use super::{Model, ModelOp, unknown};
 pub struct Counter;
 
 impl Model for Counter {
-    type State = i64;
+    /// Wide enough for every sum of as many operations as a history can hold.
+    type State = i128;
 
-    fn step(&self, count: &i64, op: &ModelOp<'_>, next: &mut Vec<i64>) {
+    fn step(&self, count: &i128, op: &ModelOp<'_>, next: &mut Vec<i128>) {
         next.extend(match (op.f, op.value.as_int()) {
-            ("add", Some(delta)) => count.checked_add(delta),
-            ("read", answer) if !op.is_ok || answer == Some(*count) => Some(*count),
+            ("add", Some(delta)) => Some(count + i128::from(delta)),
+            ("read", answer) if !op.is_ok || answer.map(i128::from) == Some(*count) => Some(*count),
             _ => None,
         });
     }
@@ -21,7 +22,7 @@ impl Model for Counter {
         op.f == "read"
     }
 
-    fn state_in_words(&self, count: &i64) -> String {
+    fn state_in_words(&self, count: &i128) -> String {
         count.to_string()
     }
 

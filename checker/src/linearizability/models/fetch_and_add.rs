@@ -1,7 +1,6 @@
 //! A number that is read and added to at once.
 
 use super::{Model, ModelOp, unknown};
-use crate::history::Value;
 
 /// `fetch-and-add n`, answered with `[n before]`, and `read`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -19,15 +18,16 @@ impl FetchAndAdd {
 }
 
 impl Model for FetchAndAdd {
-    type State = i64;
+    /// Wide enough for every sum of as many operations as a history can hold.
+    type State = i128;
 
-    fn step(&self, number: &i64, op: &ModelOp<'_>, next: &mut Vec<i64>) {
+    fn step(&self, number: &i128, op: &ModelOp<'_>, next: &mut Vec<i128>) {
         if op.f == "read" {
-            next.extend((!op.is_ok || *op.value == Value::Int(*number)).then_some(*number));
+            next.extend((!op.is_ok || op.value.as_int().map(i128::from) == Some(*number)).then_some(*number));
         } else if let Some((delta, before)) = Self::parts(op)
-            && before.is_none_or(|before| before == *number)
+            && before.is_none_or(|before| i128::from(before) == *number)
         {
-            next.extend(number.checked_add(delta));
+            next.push(number + i128::from(delta));
         }
     }
 
@@ -35,7 +35,7 @@ impl Model for FetchAndAdd {
         op.f == "read"
     }
 
-    fn state_in_words(&self, number: &i64) -> String {
+    fn state_in_words(&self, number: &i128) -> String {
         number.to_string()
     }
 

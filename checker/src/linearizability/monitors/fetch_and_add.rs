@@ -36,7 +36,7 @@ fn earliest(calls: &[Call<'_>]) -> Monitored {
             .unzip();
         (positions, decide(&calls).unwrap_or_else(|decided| decided))
     };
-    let (mut low, mut high) = (0, returns.len() - 1);
+    let (mut low, mut high) = (0, returns.len().saturating_sub(1));
     while low < high {
         let middle = low + (high - low) / 2;
         match until(middle).1 {
@@ -89,19 +89,18 @@ fn decide(calls: &[Call<'_>]) -> Result<Monitored, Monitored> {
     let mut blocks: Vec<(u64, u32)> = Vec::with_capacity(calls.len());
     reads.sort_unstable();
     let mut reads = reads.into_iter().peekable();
-    let mut number = 0_i64;
+    let mut number = 0_i128;
+    // Blocks of `in_order`: reads that found the same may stand in any order.
+    let mut block = 0;
     let whole = |at: u32, why: &str| Contradiction::of(Vec::new(), at, why.into());
     // From one number that was seen to the next.
     let mut found = by_found.into_iter().peekable();
     loop {
         let next_found = found.peek().map(|(found, _)| *found);
         let next_read = reads.peek().map(|(read, _)| *read);
-        let Some(next) = next_found.into_iter().chain(next_read).min() else { break };
-        let seen_by = if next_read == Some(next) {
-            reads.peek().map(|(_, at)| *at)
-        } else {
-            found.peek().map(|(_, (_, at))| *at)
-        };
+        let Some(next) = next_found.into_iter().chain(next_read).min().map(i128::from) else { break };
+        let read_by = reads.peek().filter(|(read, _)| i128::from(*read) == next).map(|(_, at)| *at);
+        let seen_by = read_by.or_else(|| found.peek().map(|(_, (_, at))| *at));
         let Some(seen_by) = seen_by else { break };
         if next < number {
             return Err(whole(seen_by, "the number was never that"));
@@ -110,18 +109,21 @@ fn decide(calls: &[Call<'_>]) -> Result<Monitored, Monitored> {
             let Some((delta, at)) = loose.next() else {
                 return Err(whole(seen_by, "no calls that can have happened make the number that"));
             };
-            blocks.push((2 * number.unsigned_abs() + 1, at));
-            number = number.checked_add(delta).ok_or(Monitored::NotApplicable)?;
+            block += 1;
+            blocks.push((block, at));
+            number += i128::from(delta);
         }
         if number > next {
             return Err(whole(seen_by, "no calls that can have happened make the number that"));
         }
-        while let Some((read, at)) = reads.next_if(|(read, _)| *read == number) {
-            blocks.push((2 * read.unsigned_abs(), at));
+        block += 1;
+        while let Some((_, at)) = reads.next_if(|(read, _)| i128::from(*read) == number) {
+            blocks.push((block, at));
         }
-        if let Some((_, (delta, at))) = found.next_if(|(found, _)| *found == number) {
-            blocks.push((2 * number.unsigned_abs() + 1, at));
-            number = number.checked_add(delta).ok_or(Monitored::NotApplicable)?;
+        if let Some((_, (delta, at))) = found.next_if(|(found, _)| i128::from(*found) == number) {
+            block += 1;
+            blocks.push((block, at));
+            number += i128::from(delta);
         }
     }
     in_order(calls, blocks).map(Monitored::Linearizable).map_err(|(later, earlier)| {

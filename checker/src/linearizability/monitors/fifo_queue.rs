@@ -17,7 +17,6 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 use super::{
     Call, Contradiction, END, Moment, Monitored, Span, in_time,
     items::{Item, Items},
-    residence::empty_moments,
     said,
 };
 
@@ -36,12 +35,7 @@ fn decide(calls: &[Call<'_>]) -> Result<Monitored, Monitored> {
     }
     in_turn(&items)?;
     // The moments at which the queue is empty part the values.
-    let empties: Vec<Span> = items.empties.iter().map(|at| Span::of(&calls[*at as usize])).collect();
-    let residences = (0..).zip(&items.items).map(|(number, item)| item.residence(number)).collect();
-    let moments = empty_moments(residences, &empties).map_err(|(empty, inside)| {
-        let why = "the queue was never empty meanwhile".into();
-        Contradiction::of(items.calls_of(inside), items.empties[empty], why)
-    })?;
+    let moments = items.empty_moments(calls, "queue")?;
     let mut walls = moments.clone();
     walls.sort_unstable();
     // Of one moment: first the dequeue that finds nothing, then the puts after it, then the takes, for a value is taken at
@@ -51,8 +45,7 @@ fn decide(calls: &[Call<'_>]) -> Result<Monitored, Monitored> {
     let (mut put, mut take) = (0, 0);
     for number in order(&items.items, &walls) {
         let item = &items.items[number as usize];
-        let wall = walls.partition_point(|wall| *wall < item.take.invoke);
-        let wall = wall.checked_sub(1).map_or(0, |last| walls[last]);
+        let wall = item.last_empty(&walls);
         put = put.max(item.put.invoke).max(wall);
         placed.push((put, item.put_at));
         if let Some(at) = item.take_at {

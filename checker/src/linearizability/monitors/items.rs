@@ -2,7 +2,11 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{Call, Contradiction, END, Monitored, NEVER, Span, residence::Residence, said, text};
+use super::{
+    Call, Contradiction, END, Moment, Monitored, NEVER, Span,
+    residence::{Residence, empty_moments},
+    said, text,
+};
 use crate::history::Value;
 
 /// A value that was put in once.
@@ -24,8 +28,14 @@ impl Item {
         std::iter::once(self.put_at).chain(self.take_at)
     }
 
-    pub(super) fn residence(&self, item: u32) -> Residence {
+    fn residence(&self, item: u32) -> Residence {
         Residence { from: self.put.ret, to: self.take.invoke, item }
+    }
+
+    /// The last of these moments, ascending, at which nothing was inside before the take can have begun; 0: none.
+    pub(super) fn last_empty(&self, walls: &[Moment]) -> Moment {
+        let before = walls.partition_point(|wall| *wall < self.take.invoke);
+        before.checked_sub(1).map_or(0, |last| walls[last])
     }
 }
 
@@ -86,6 +96,17 @@ impl Items {
         }
         items.items.retain(|item| item.take_at.is_some() || item.put.ret != END);
         Ok(items)
+    }
+
+    /// For each take that found nothing a moment at which nothing needs to be inside; or items of which always one was.
+    /// `collection`: what it is called.
+    pub(super) fn empty_moments(&self, calls: &[Call<'_>], collection: &str) -> Result<Vec<Moment>, Monitored> {
+        let empties: Vec<Span> = self.empties.iter().map(|at| Span::of(&calls[*at as usize])).collect();
+        let residences = (0..).zip(&self.items).map(|(number, item)| item.residence(number)).collect();
+        empty_moments(residences, &empties).map_err(|(empty, inside)| {
+            let why = format!("the {collection} was never empty meanwhile");
+            Contradiction::of(self.calls_of(inside), self.empties[empty], why)
+        })
     }
 
     /// The calls of these items.

@@ -17,7 +17,6 @@
 use super::{
     Call, Contradiction, END, Moment, Monitored, Span, in_time,
     items::{Item, Items},
-    residence::empty_moments,
     said,
 };
 
@@ -34,12 +33,7 @@ fn decide(calls: &[Call<'_>]) -> Result<Monitored, Monitored> {
     if !items.loose.is_empty() {
         return Err(Monitored::NotApplicable);
     }
-    let empties: Vec<Span> = items.empties.iter().map(|at| Span::of(&calls[*at as usize])).collect();
-    let residences = (0..).zip(&items.items).map(|(number, item)| item.residence(number)).collect();
-    let moments = empty_moments(residences, &empties).map_err(|(empty, inside)| {
-        let why = "the stack was never empty meanwhile".into();
-        Contradiction::of(items.calls_of(inside), items.empties[empty], why)
-    })?;
+    let moments = items.empty_moments(calls, "stack")?;
     let mut walls: Vec<(Moment, u32)> = moments.into_iter().zip(items.empties.iter().copied()).collect();
     walls.sort_unstable();
 

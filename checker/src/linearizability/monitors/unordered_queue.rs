@@ -7,9 +7,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{
-    Call, Contradiction, Moment, Monitored, NEVER, Span, in_time, items::Items, residence::empty_moments, said, text,
-};
+use super::{Call, Contradiction, Moment, Monitored, NEVER, Span, in_time, items::Items, said, text};
 use crate::history::Value;
 
 /// Decides a history of `enqueue` and `dequeue`.
@@ -63,19 +61,13 @@ fn with_empties(calls: &[Call<'_>]) -> Result<Monitored, Monitored> {
     if !items.loose.is_empty() {
         return Err(Monitored::NotApplicable);
     }
-    let empties: Vec<Span> = items.empties.iter().map(|at| Span::of(&calls[*at as usize])).collect();
-    let residences = (0..).zip(&items.items).map(|(number, item)| item.residence(number)).collect();
-    let moments = empty_moments(residences, &empties).map_err(|(empty, inside)| {
-        let why = "the queue was never empty meanwhile".into();
-        Contradiction::of(items.calls_of(inside), items.empties[empty], why)
-    })?;
+    let moments = items.empty_moments(calls, "queue")?;
     let mut walls = moments.clone();
     walls.sort_unstable();
     let mut placed: Vec<(Moment, u32)> = moments.into_iter().zip(items.empties).collect();
     for item in &items.items {
         // Inside from the last wall before the take can begin, or from its put.
-        let wall = walls.partition_point(|wall| *wall < item.take.invoke);
-        let wall = wall.checked_sub(1).map_or(0, |last| walls[last]);
+        let wall = item.last_empty(&walls);
         placed.push((item.put.invoke.max(wall), item.put_at));
         placed.extend(item.take_at.map(|at| (item.take.invoke.max(wall), at)));
     }
