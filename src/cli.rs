@@ -244,10 +244,6 @@ pub(crate) struct CheckArgs {
     /// Print only `FILE<TAB>true|false|unknown` a file.
     #[arg(long, short, conflicts_with = "json")]
     pub(crate) quiet: bool,
-    /// Consistency models that transactions must keep, instead of those in the file's header [default:
-    /// strict-serializable].
-    #[arg(long, short, value_name = "MODEL,…", value_delimiter = ',')]
-    pub(crate) consistency_models: Vec<String>,
     #[command(flatten)]
     pub(crate) transactions: TransactionArgs,
     /// Print one JSON object a line: file, model, valid, and what the checkers found.
@@ -298,6 +294,10 @@ pub(crate) enum Output {
 /// How list-append and rw-register are judged.
 #[derive(Debug, Args)]
 pub(crate) struct TransactionArgs {
+    /// Consistency models that transactions must keep, instead of those in the file's header; '': none [default:
+    /// strict-serializable].
+    #[arg(long, short, value_name = "MODEL,…", value_delimiter = ',')]
+    pub(crate) consistency_models: Vec<String>,
     /// Transactions: anomalies that must not be there besides, for example G0 or G-single-item-realtime.
     #[arg(long, short, value_name = "NAME,…", value_delimiter = ',')]
     pub(crate) anomalies: Vec<String>,

@@ -46,10 +46,29 @@ pub(crate) fn read_history(
         } else if text.contains("begins like no history") {
             format!("\nIf it is one of them all the same, say which with {format_flag}")
         } else {
-            String::new()
+            match model.map(|model| models_that_fit(path, model, format, reader)).as_deref() {
+                None | Some([]) => String::new(),
+                Some(models) => format!("\nAs it begins, it could be of --model {}", models.join("|")),
+            }
         };
         usage(format!("{} is not a history that can be read:\n{text}{way_out}", path.display()))
     })
+}
+
+/// Other models than the one given, of which a file could be that is none of that one's. Nothing is said of standard input,
+/// which cannot be read again, nor of a file that begins well.
+fn models_that_fit(path: &Path, given: &str, format: Option<Format>, reader: Reader) -> Vec<&'static str> {
+    /// Some hundred operations tell.
+    const BYTES_MAX: u64 = 100_000;
+    let mut beginning = Vec::new();
+    if path == Path::new("-") || open(path).and_then(|file| file.take(BYTES_MAX).read_to_end(&mut beginning)).is_err() {
+        return Vec::new();
+    }
+    let fits = |model: &str| {
+        let options = ReadOptions { workload: Some(model.to_owned()) };
+        reader(Box::new(io::Cursor::new(beginning.clone())), format, &options).is_ok()
+    };
+    if fits(given) { Vec::new() } else { WORKLOADS.iter().copied().filter(|model| fits(model)).collect() }
 }
 
 /// The content of a file, or of standard input for `-`, unpacked if it is gzip or zstd.

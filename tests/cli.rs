@@ -375,8 +375,12 @@ fn check_takes_the_options_of_elle_cli_and_prints_its_lines() {
     );
     let unread =
         write("set.edn", "{:type :invoke :process 0 :f :add :value 1} {:type :ok :process 0 :f :add :value 1}");
+    let none = write("none.json", "[]");
     for (args, file, code, word) in [
-        (&["--model", "bank"][..], &bank, 1, "false"),
+        (&["--model", "cas-register"][..], &none, 0, "true"),
+        (&["--model", "list-append"], &none, 2, "unknown"),
+        (&["--model", "list-append", "--consistency-models", "", "-a", "G-single-process"], &none, 2, "unknown"),
+        (&["--model", "bank"], &bank, 1, "false"),
         (&["-m", "bank", "-n", "-f", "json"], &bank, 0, "true"),
         (&["--model", "bank", "--allow-negative-balances", "--total-amount", "99"], &bank, 1, "false"),
         (&["-m", "bank", "-n", "-o", "100", "--max-transfer", "5"], &bank, 0, "true"),
@@ -429,6 +433,7 @@ fn check_takes_the_options_of_elle_cli_and_prints_its_lines() {
         (&["-m", "knossos-lock"], "there is no model `lock`"),
         (&["-m", "counter", "nowhere"], "cannot read nowhere: No such file"),
         (&["-m", "set"], "read: the value of an ok read or drain must be a list"),
+        (&["-m", "rw-register"], "\nAs it begins, it could be of --model register|cas-register|bank\n"),
     ] {
         let ended = run(schism().arg("check").args(args).arg(&bank)).expect(254);
         assert!(ended.stderr.contains(says), "{args:?}: {}", ended.stderr);

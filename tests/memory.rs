@@ -109,6 +109,20 @@ fn an_honest_store_is_valid_and_every_lie_is_caught_by_its_check() {
 }
 
 #[test]
+fn a_run_that_no_order_explains_has_the_picture_of_it() {
+    for (lie, drawn) in [("stale-read", true), ("none", false)] {
+        let results = scratch();
+        let (_, result) = memory(results.path(), "register", lie, 1);
+        assert_eq!(check_named(&result, "linearizability")["valid"], !drawn, "{lie}");
+        let folder = run_folder(results.path()).unwrap();
+        let page = fs::read_to_string(folder.join("linearizability.html")).ok();
+        assert_eq!(page.is_some_and(|page| page.contains("<svg")), drawn, "{lie}");
+        let report = fs::read_to_string(folder.join("report.html")).unwrap();
+        assert_eq!(report.contains("href=\"linearizability.html\""), drawn, "{lie}");
+    }
+}
+
+#[test]
 fn edn_has_one_map_per_event() {
     let results = scratch();
     for workload in ["set", "register", "list-append"] {

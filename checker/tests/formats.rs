@@ -253,7 +253,7 @@ fn each_problem_is_named_with_its_place() {
         ("", "the file is empty"),
         (" \n", "the file is empty"),
         ("; nothing\n", "no operation in the file"),
-        ("[]", "no operation"),
+        ("[", "no operation"),
         ("hello", "begins like no history"),
     ] {
         assert!(read("register", text).unwrap_err().contains(says), "{text}");

@@ -76,7 +76,7 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<u8> {
     if let Some(directory) = &args.directory {
         evidence::require(directory)?;
     }
-    for model in &args.consistency_models {
+    for model in transactions::models(&args.transactions).iter().flatten() {
         crate::plan::choose("consistency model", model, &isolation::model_names())?;
     }
     for anomaly in &args.transactions.anomalies {
@@ -109,8 +109,8 @@ fn without_prefix(model: &str) -> &str {
 fn check_file(file: &Path, args: &CheckArgs, said: &mut BTreeSet<String>) -> anyhow::Result<Validity> {
     let path = input::history_path(file);
     let (mut history, warnings) = read_file(&path, args.model.as_deref(), args.format.as_deref())?;
-    if !args.consistency_models.is_empty() {
-        history.set_consistency_models(args.consistency_models.clone());
+    if let Some(models) = transactions::models(&args.transactions) {
+        history.set_consistency_models(models);
     }
     for warning in without_effect(args, &history.header().workload) {
         if !said.contains(&warning) {

@@ -8,6 +8,7 @@ use crate::cli::TransactionArgs;
 pub(crate) fn settings(args: &TransactionArgs) -> Settings {
     let default = Settings::default();
     Settings {
+        consistency_models: models(args),
         anomalies: args.anomalies.clone(),
         elle: args.elle,
         wfr_keys: args.wfr_keys,
@@ -16,6 +17,12 @@ pub(crate) fn settings(args: &TransactionArgs) -> Settings {
         edges_per_component: args.cycle_search_timeout.map_or(default.edges_per_component, Settings::edges_in),
         ..default
     }
+}
+
+/// The consistency models that are asked for, if it is said: an empty name asks for none.
+pub(crate) fn models(args: &TransactionArgs) -> Option<Vec<String>> {
+    let models = args.consistency_models.iter().filter(|model| !model.is_empty()).cloned().collect();
+    (!args.consistency_models.is_empty()).then_some(models)
 }
 
 /// The options that are given and that a history of this has no use for, each with what it is an option of.
@@ -27,6 +34,7 @@ pub(crate) fn useless(args: &TransactionArgs, workload: &str) -> Vec<(&'static s
         (args.wfr_keys && !of_registers, "wfr-keys", registers),
         (args.sequential_keys && !of_registers, "sequential-keys", registers),
         (args.linearizable_keys && !of_registers, "linearizable-keys", registers),
+        (!args.consistency_models.is_empty() && !of_transactions, "consistency-models", all),
         (!args.anomalies.is_empty() && !of_transactions, "anomalies", all),
         (args.elle && !of_transactions, "elle", all),
         (args.cycle_search_timeout.is_some() && !of_transactions, "cycle-search-timeout", all),

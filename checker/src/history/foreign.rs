@@ -119,6 +119,8 @@ pub(super) struct Foreign {
     time_ns: u64,
     /// The first event at which time goes backwards, and how often it does.
     backwards: Option<(u64, u64)>,
+    /// A list stood around all operations.
+    is_list: bool,
 }
 
 /// What is made of values.
@@ -171,6 +173,7 @@ impl Foreign {
             index: 0,
             time_ns: 0,
             backwards: None,
+            is_list: false,
         }
     }
 
@@ -427,6 +430,11 @@ impl Foreign {
         }
     }
 
+    /// A list stood around all operations: where it is empty, none were meant, and the file was not cut off.
+    pub(super) const fn was_list(&mut self) {
+        self.is_list = true;
+    }
+
     pub(super) fn finish(self, mut warnings: Vec<String>) -> Result<Loaded, Problems> {
         if let Some((event, times)) = self.backwards {
             warnings.push(format!(
@@ -434,7 +442,7 @@ impl Foreign {
                 if times > 1 { format!(" and {} more times", times - 1) } else { String::new() }
             ));
         }
-        if self.index == 0 && self.builder.problems().is_empty() {
+        if self.index == 0 && !self.is_list && self.builder.problems().is_empty() {
             let message = "no operation in the file".into();
             return Err(Problems::from(Problem { line: None, column: None, event_index: None, message }));
         }

@@ -81,7 +81,7 @@ impl File {
         let mut deserializer = serde_json::Deserializer::from_reader(reader);
         let read = Ops { file: self }.deserialize(&mut deserializer).and_then(|()| deserializer.end());
         match read {
-            Ok(()) => {}
+            Ok(()) => self.foreign.was_list(),
             Err(error) if error.is_eof() => self.cut_off(error.line() as u64),
             Err(error) => {
                 let place = (Some(error.line() as u64), Some(error.column() as u64));

@@ -6,10 +6,11 @@
 //! count, and what one operation of a model does.
 //!
 //! Linear in the history, but for looking operations up by their events, and for contradictions whose values are not
-//! unique: these are tried in every order, and where that is too much the answer says so.
+//! unique (and that no sum refutes): these are tried in every order, and where that is too much the answer says so.
 
 pub(crate) mod explore;
 pub(crate) mod model;
+mod numbers;
 pub(crate) mod register;
 #[cfg(test)]
 mod tests;
@@ -578,7 +579,12 @@ impl<M: Model> Subject for Objects<'_, M> {
         if from > 0 {
             return Err("of this model operations are impossible only from the history's beginning on".into());
         }
-        model::impossible(self.model, all, named, before)
+        let by_sums = match &*self.history.header().workload {
+            "linearizable-counter" => numbers::counter(all, named),
+            "fetch-and-add" => numbers::fetch_and_add(all, named),
+            _ => false,
+        };
+        if by_sums { Ok(Some(true)) } else { model::impossible(self.model, all, named, before) }
     }
 }
 

@@ -414,6 +414,40 @@ fn says_what_is_too_large() {
     assert!(matches!(verify(&history, &forged), Ok(Verification::Undecided(_))));
 }
 
+/// What is wrong with a number is shown by nearly all operations on it: too many to try, but not to add up.
+#[test]
+fn adds_up_what_is_too_large_to_try() {
+    let adds = explore::OPS_MAX as i64 * 4;
+    let each = |f: &'static str, answer: fn(i64) -> Value, told: &[(i64, i64)]| {
+        let mut events: Vec<(u32, EventType, &str, Value)> = Vec::new();
+        for number in 0..adds {
+            events.push((0, EventType::Invoke, f, Value::Int(1)));
+            events.push((0, EventType::Ok, f, answer(number)));
+            for (_, read) in told.iter().filter(|(after, _)| *after == number) {
+                events.push((0, EventType::Invoke, "read", Value::Nil));
+                events.push((0, EventType::Ok, "read", Value::Int(*read)));
+            }
+        }
+        events
+    };
+    let counter: fn(i64) -> Value = |_| Value::Int(1);
+    let fetched: fn(i64) -> Value = |number| Value::from_json(json!([1, number]));
+    let twice: fn(i64) -> Value = |number| Value::from_json(json!([1, if number == 3_000 { 2_999 } else { number }]));
+    let cases = [
+        ("linearizable-counter", each("add", counter, &[(10, 11), (3_999, 3_999)])),
+        ("linearizable-counter", each("add", counter, &[(2_000, 2_002)])),
+        ("fetch-and-add", each("fetch-and-add", fetched, &[(3_999, 3_999)])),
+        ("fetch-and-add", each("fetch-and-add", fetched, &[(3_990, 4_000)])),
+        ("fetch-and-add", each("fetch-and-add", twice, &[])),
+    ];
+    for (case, (model, events)) in cases.into_iter().enumerate() {
+        let history = history(model, events);
+        let (valid, certificate) = certify(&history);
+        assert_eq!(valid, Validity::Invalid, "{case}");
+        assert!(holds(&history, &certificate), "{case}: {:?}", verify(&history, &certificate));
+    }
+}
+
 /// Every model that the checker of linearizability serves is tried here.
 #[test]
 fn no_model_is_forgotten() {

@@ -105,6 +105,7 @@ impl File {
             && cursor.close(close)?
         {
             self.around = None;
+            self.foreign.was_list();
             return Ok(());
         }
         if cursor.peek()? != b'{' {

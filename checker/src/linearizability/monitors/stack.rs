@@ -15,7 +15,7 @@
 //! Needs: no indeterminate pop. Else the search decides.
 
 use super::{
-    Call, Contradiction, END, Moment, Monitored, Span, in_time,
+    Call, Contradiction, END, Moment, Monitored, in_time,
     items::{Item, Items},
     said,
 };
