@@ -4,6 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::report::DrawingFormat;
+
 /// Tests what a database really promises while its machines fail.
 #[derive(Debug, Parser)]
 #[command(
@@ -277,9 +279,13 @@ pub(crate) struct CheckArgs {
     /// the operations that no order explains.
     #[arg(long, value_name = "FILE")]
     pub(crate) certificate: Option<PathBuf>,
-    /// Draw what makes a history not linearizable, as linearizability.html in a folder in DIR that has the file's name.
+    /// Write what makes a history invalid into a folder in DIR that has the file's name: linearizability.html; of
+    /// transactions ANOMALY.txt, a drawing of each cycle, and isolation.json.
     #[arg(long, short, value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
+    /// How cycles of transactions are drawn there [default: svg].
+    #[arg(long, short, value_name = "FORMAT")]
+    pub(crate) plot_format: Option<DrawingFormat>,
 }
 
 /// elle-cli's two.

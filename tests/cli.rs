@@ -290,6 +290,27 @@ fn certificates_are_verified() {
     let page = fs::read_to_string(path("drawn/bad/linearizability.html")).unwrap();
     assert!(page.contains("read 2") && page.contains("<svg"), "{page}");
     assert!(!Path::new(&path("drawn/good")).exists());
+    // Of transactions: words, a drawing of each cycle, and all of it for machines.
+    let skew = "{:type :invoke :process 0 :f :txn :value [[:r 1 nil] [:append 2 20]]}\n\
+                {:type :invoke :process 1 :f :txn :value [[:r 2 nil] [:append 1 10]]}\n\
+                {:type :ok :process 0 :f :txn :value [[:r 1 nil] [:append 2 20]]}\n\
+                {:type :ok :process 1 :f :txn :value [[:r 2 nil] [:append 1 10]]}\n\
+                {:type :invoke :process 0 :f :txn :value [[:r 1 nil] [:r 2 nil]]}\n\
+                {:type :ok :process 0 :f :txn :value [[:r 1 [10]] [:r 2 [20]]]}\n";
+    fs::write(path("skew.edn"), skew).unwrap();
+    let check = |options: &[&str]| {
+        run(schism().args(["check", "--model", "list-append"]).args(options).arg(path("skew.edn"))).expect(1)
+    };
+    let ended = check(&["--directory", &drawn]);
+    assert!(ended.stdout.contains("evidence in ") && ended.stderr.is_empty(), "{}{}", ended.stdout, ended.stderr);
+    let read = |name: &str| fs::read_to_string(path(&format!("drawn/skew/{name}"))).unwrap();
+    assert!(read("G2-item.txt").contains("T1 before T2 (rw)") && read("G2-item-1.svg").starts_with("<svg"));
+    assert!(serde_json::from_str::<Value>(&read("isolation.json")).is_ok());
+    check(&["-d", &drawn, "-p", "dot"]);
+    assert!(read("G2-item-1.dot").starts_with("digraph"));
+    // As scripts for elle-cli have it.
+    let ended = check(&["--plot-format", "png"]);
+    assert!(ended.stderr.contains("--plot-format png has no effect: cycles are drawn as SVG"), "{}", ended.stderr);
     // Cut off, or none at all.
     let whole = fs::read_to_string(path("good.certificate")).unwrap();
     fs::write(path("cut"), &whole[..whole.len() - 5]).unwrap();

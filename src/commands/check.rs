@@ -20,6 +20,7 @@ use crate::{
     exit::usage,
     input,
     output::{self, print_line},
+    report::DrawingFormat,
 };
 
 /// One line of `--json`.
@@ -145,11 +146,18 @@ fn check_file(file: &Path, args: &CheckArgs, said: &mut BTreeSet<String>) -> any
         print(&path, &history, valid, &warnings, &checks, args.json)?;
     }
     if let Some(directory) = &args.directory
-        && let Some(picture) = evidence::write(directory, &args.files, file, &history, &checks)?
+        && let Some(written) = evidence::write(
+            directory,
+            &args.files,
+            file,
+            &history,
+            &checks,
+            args.plot_format.unwrap_or(DrawingFormat::Svg),
+        )?
         && !args.quiet
         && !args.json
     {
-        print_line(&format!("  evidence in {}", picture.display()))?;
+        print_line(&format!("  evidence in {}", written.display()))?;
     }
     Ok(valid)
 }
@@ -189,6 +197,11 @@ fn without_effect(args: &CheckArgs, model: &str) -> Vec<String> {
         (given && model != of).then(|| none(name, &format!(" on {model}: it is an option of {of}")))
     };
     let no_plot = ": schism draws no plot that would need a limit";
+    let no_format = match (&args.directory, args.plot_format) {
+        (_, Some(DrawingFormat::Png)) => Some(none("plot-format png", ": cycles are drawn as SVG")),
+        (None, Some(_)) => Some(none("plot-format", " without --directory, where cycles are drawn")),
+        _ => None,
+    };
     [
         only(args.group_size.is_some(), "group-size", "long-fork"),
         only(args.total_amount.is_some(), "total-amount", "bank"),
@@ -196,10 +209,10 @@ fn without_effect(args: &CheckArgs, model: &str) -> Vec<String> {
         only(args.allow_negative_balances, "allow-negative-balances", "bank"),
         args.plot_timeout.map(|_| none("plot-timeout", no_plot)),
         args.max_plot_bytes.map(|_| none("max-plot-bytes", no_plot)),
-        args.directory
-            .as_ref()
-            .filter(|_| !is_linearizability(model))
-            .map(|_| none("directory", &format!(" on {model}: only what makes a history not linearizable is drawn"))),
+        no_format,
+        args.directory.as_ref().filter(|_| !is_linearizability(model) && !transactions::is_judged(model)).map(|_| {
+            none("directory", &format!(" on {model}: only histories of transactions and linearizability are drawn"))
+        }),
     ]
     .into_iter()
     .flatten()

@@ -1,4 +1,4 @@
-//! `schism check --directory DIR`: the picture of what makes a history invalid.
+//! `schism check --directory DIR`: what makes a history invalid, in words and pictures.
 
 use std::{
     io::Write as _,
@@ -10,7 +10,7 @@ use schism_checker::{Check, Details, history::History};
 
 use crate::{
     exit::usage,
-    report::{contradiction_page, write_atomically},
+    report::{DrawingFormat, anomaly_files, contradiction_page, write_atomically},
 };
 
 /// That pictures can be written there, before anything is judged.
@@ -19,23 +19,35 @@ pub(crate) fn require(directory: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(directory).map_err(cannot)
 }
 
-/// Writes it for one of the files judged; gives where. `None`: there is nothing to draw.
+/// Writes it for one of the files judged; gives where. `None`: there is nothing to show.
 pub(crate) fn write(
     directory: &Path,
     files: &[PathBuf],
     file: &Path,
     history: &History,
     checks: &[Check],
+    format: DrawingFormat,
 ) -> anyhow::Result<Option<PathBuf>> {
-    let result = checks.iter().find_map(|check| match &check.details {
-        Details::Linearizability(result) => Some(result),
-        _ => None,
-    });
-    let Some(page) = result.and_then(|result| contradiction_page(history, result)) else { return Ok(None) };
-    let path = std::path::absolute(directory.join(folder(files, file)).join("linearizability.html"))
-        .context("no current folder")?;
-    write_atomically(&path, |out| Ok(out.write_all(page.as_bytes())?))?;
-    Ok(Some(path))
+    let mut evidence = Vec::new();
+    for check in checks {
+        match &check.details {
+            Details::Linearizability(result) => {
+                let page = contradiction_page(history, result);
+                evidence.extend(page.map(|page| ("linearizability.html".to_owned(), page)));
+            }
+            Details::Isolation(result) => evidence.extend(anomaly_files(result, format)?),
+            _ => {}
+        }
+    }
+    let folder = std::path::absolute(directory.join(folder(files, file))).context("no current folder")?;
+    for (name, content) in &evidence {
+        write_atomically(&folder.join(name), |out| Ok(out.write_all(content.as_bytes())?))?;
+    }
+    Ok(match &evidence[..] {
+        [] => None,
+        [(name, _)] => Some(folder.join(name)),
+        _ => Some(folder),
+    })
 }
 
 /// The file's name without its ending; the second file of a name has `-2` behind it.

@@ -25,11 +25,16 @@ pub(crate) fn models(args: &TransactionArgs) -> Option<Vec<String>> {
     (!args.consistency_models.is_empty()).then_some(models)
 }
 
+/// Whether these are transactions.
+pub(crate) fn is_judged(workload: &str) -> bool {
+    matches!(workload, "list-append" | "rw-register")
+}
+
 /// The options that are given and that a history of this has no use for, each with what it is an option of.
 pub(crate) fn useless(args: &TransactionArgs, workload: &str) -> Vec<(&'static str, &'static str)> {
     let (registers, all) = ("rw-register", "list-append and rw-register");
     let of_registers = workload == "rw-register";
-    let of_transactions = of_registers || workload == "list-append";
+    let of_transactions = is_judged(workload);
     [
         (args.wfr_keys && !of_registers, "wfr-keys", registers),
         (args.sequential_keys && !of_registers, "sequential-keys", registers),

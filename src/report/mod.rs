@@ -3,6 +3,7 @@
 //! [`write_all`] writes them all, after a run and again for `schism report DIR`. Every view is a function of the
 //! [`RunResult`] and the history; none computes a verdict.
 
+mod anomalies;
 mod contradiction;
 mod file;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use schism_checker::{
 };
 
 pub(crate) use self::{
+    anomalies::{DrawingFormat, files as anomaly_files},
     contradiction::page as contradiction_page,
     file::write_atomically,
     json::{RESULT_FILE, read},
@@ -43,6 +45,8 @@ use crate::result::RunResult;
 const PLOT_NAMES: [&str; 6] = ["claims", "lost-writes", "latency", "latency-quantiles", "rate", "evidence"];
 /// What no order explains, drawn.
 const CONTRADICTION_FILE: &str = "linearizability.html";
+/// The anomalies of transactions, drawn.
+const CYCLES_FOLDER: &str = "cycles";
 /// Files of the database's nodes that `files` lists at most.
 const NODE_FILES_MAX: usize = 500;
 
@@ -60,7 +64,12 @@ pub(crate) fn write_all(dir: &Path, result: &mut RunResult, history: &History) -
         Details::Linearizability(found) => contradiction_page(history, found),
         _ => None,
     });
-    write_views(dir, result, &figures, &evidence, contradiction)
+    let cycles = result.checks.iter().find_map(|check| match &check.details {
+        Details::Isolation(found) => Some(anomaly_files(found, DrawingFormat::Svg)),
+        _ => None,
+    });
+    let cycles = cycles.transpose().context("could not write the anomalies")?.unwrap_or_default();
+    write_views(dir, result, &figures, &evidence, contradiction, &cycles)
 }
 
 fn write_views(
@@ -69,6 +78,7 @@ fn write_views(
     figures: &[Figure],
     evidence: &[Figure],
     contradiction: Option<String>,
+    cycles: &[(String, String)],
 ) -> anyhow::Result<()> {
     let mut files = vec![("report".to_owned(), "report.html".to_owned())];
     let picture = dir.join(CONTRADICTION_FILE);
@@ -78,6 +88,14 @@ fn write_views(
             files.push(("evidence against linearizability".to_owned(), CONTRADICTION_FILE.to_owned()));
         }
         None => remove_stale(&picture)?,
+    }
+    let folder = dir.join(CYCLES_FOLDER);
+    for old in sorted_entries(&folder)? {
+        remove_stale(&old)?;
+    }
+    for (name, content) in cycles {
+        write_atomically(&folder.join(name), |out| Ok(out.write_all(content.as_bytes())?))?;
+        files.push((format!("anomaly: {name}"), format!("{CYCLES_FOLDER}/{name}")));
     }
     files.push(("result".to_owned(), RESULT_FILE.to_owned()));
     files.push(("JUnit".to_owned(), "junit.xml".to_owned()));
@@ -97,7 +115,8 @@ fn write_views(
 /// Keeps what others listed and this module does not write itself.
 fn keep_other_files(files: &mut Vec<(String, String)>, listed: &[(String, String)]) {
     let ours = |path: &str| {
-        path == CONTRADICTION_FILE || ["plots/", "anomalies/", "nodes/"].iter().any(|folder| path.starts_with(folder))
+        path == CONTRADICTION_FILE
+            || ["plots/", "anomalies/", "nodes/", "cycles/"].iter().any(|folder| path.starts_with(folder))
     };
     for (name, path) in listed {
         if !ours(path) && files.iter().all(|(_, known)| known != path) {
@@ -178,6 +197,10 @@ fn evidence_figures(result: &RunResult, figures: &[Figure], history: &History) -
         Details::ListAppend(_) if finding.kind == "lost-append" => {
             return Ok(first_of(&["lost-writes", "claims"]));
         }
+        Details::Isolation(found) => match anomalies::figure(found, &finding.kind) {
+            Some(figure) => Some(figure),
+            None => transactions_figure(check, finding, history)?,
+        },
         Details::ListAppend(_) => transactions_figure(check, finding, history)?,
         Details::Linearizability(keys) => match keys.invalid_keys.first() {
             Some(key) => plots::evidence(format!("Key {}: operations that no order explains", key.key), &key.ops)?,

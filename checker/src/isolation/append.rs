@@ -19,7 +19,7 @@
 use rustc_hash::FxHashMap;
 
 use super::{
-    Found, Settings,
+    Found, Reason, Settings,
     graph::{Edge, EdgeKind, Edges, NONE},
     txn_words::{list_around, list_end, the_txn},
     versions::Versions,
@@ -297,9 +297,10 @@ impl<'h> Index<'h> {
     }
 
     /// Why this edge is there, in words.
-    pub(crate) fn why(&self, (from, to, kind): Edge, names: [&str; 2]) -> Option<String> {
+    pub(crate) fn why(&self, (from, to, kind): Edge, names: [&str; 2]) -> Option<Reason> {
         let [a, b] = names;
         let txns = self.history.txns();
+        let reason = |key, mops, text| Some(Reason { text, of: Some((key, mops)) });
         let spell = |value: i64| self.history.spell(value);
         match kind {
             EdgeKind::Ww => txns.range(to as usize).find_map(|at| {
@@ -309,9 +310,9 @@ impl<'h> Index<'h> {
                 let order = self.order_of(key);
                 let previous = if place == 0 { order.last() } else { order.get(place.checked_sub(2)?) };
                 let previous = *previous.filter(|previous| self.writer_of(**previous) == Some(from))?;
-                let before = self.element_of(from, key, previous)?;
+                let (before_at, before) = self.append_of(from, key, previous)?;
                 let (key_name, element) = (spell(txns.key(key)), spell(element as i64));
-                Some(if place == 0 {
+                let text = if place == 0 {
                     format!(
                         "{b} appended {element} to key {key_name}, which no read holds, and so after {a}'s {}, the last \
                          element read",
@@ -320,19 +321,21 @@ impl<'h> Index<'h> {
                 } else {
                     let read = self.witness(key, place);
                     format!("{b} appended {element} to key {key_name} after {a}'s {}{read}", spell(before))
-                })
+                };
+                reason(key, [before_at, at], text)
             }),
             EdgeKind::Wr => txns.range(to as usize).find_map(|at| {
                 let (key, list, len) = self.read(to as usize, at)?;
                 let last = self.last_version(list, len).filter(|last| self.writer_of(*last) == Some(from))?;
-                let element = self.element_of(from, key, last)?;
+                let (append_at, element) = self.append_of(from, key, last)?;
                 let list = self.list(list, len);
-                Some(format!(
+                let text = format!(
                     "{b} read key {} as {}, whose last element {} is {a}'s",
                     spell(txns.key(key)),
                     list_end(self.history, list),
                     spell(element)
-                ))
+                );
+                reason(key, [append_at, at], text)
             }),
             EdgeKind::Rw => txns.range(from as usize).find_map(|at| {
                 let (key, list, len) = self.read(from as usize, at)?;
@@ -341,16 +344,21 @@ impl<'h> Index<'h> {
                 match self.next(key, self.last_version(list, len)) {
                     Next::Version(next) if self.writer_of(next) == Some(to) => {
                         let witness = self.witness(key, self.place[next as usize] as usize);
-                        let element = spell(self.element_of(to, key, next)?);
-                        Some(format!("{a} read key {key_name} as {read}, and {b} appended the next, {element}{witness}"))
+                        let (append_at, element) = self.append_of(to, key, next)?;
+                        let element = spell(element);
+                        let text =
+                            format!("{a} read key {key_name} as {read}, and {b} appended the next, {element}{witness}");
+                        reason(key, [at, append_at], text)
                     }
                     Next::Unread => {
                         let (version, _) = self.unread_of(key).iter().find(|(_, op)| *op == to)?;
-                        let element = spell(self.element_of(to, key, *version)?);
-                        Some(format!(
+                        let (append_at, element) = self.append_of(to, key, *version)?;
+                        let element = spell(element);
+                        let text = format!(
                             "{a} read key {key_name} as {read}, without {b}'s {element}, which no read holds and so came \
                              after all that was read"
-                        ))
+                        );
+                        reason(key, [at, append_at], text)
                     }
                     _ => None,
                 }
@@ -363,12 +371,12 @@ impl<'h> Index<'h> {
         list.map_or(&[], |list| &self.history.txns().list_at(list).1[..len as usize])
     }
 
-    /// The element of a key by which an operation made a version.
-    fn element_of(&self, op: u32, key: u32, version: u32) -> Option<i64> {
+    /// The append by which an operation made a version: its place among all micro-operations, and the element.
+    fn append_of(&self, op: u32, key: u32, version: u32) -> Option<(usize, i64)> {
         let txns = self.history.txns();
         txns.range(op as usize).find_map(|at| match txns.raw(at) {
             (MopKind::Append, other, element) if other == key && self.versions.get(key, element as i64) == version => {
-                Some(element as i64)
+                Some((at, element as i64))
             }
             _ => None,
         })

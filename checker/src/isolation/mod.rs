@@ -115,9 +115,44 @@ pub struct Anomaly {
     pub sentence: String,
     /// Indexes of the completion events involved (of what never completed, the invocation's).
     pub event_indexes: Vec<u64>,
+    /// The transactions of those events, in their order; those of a cycle are T1, T2, … in its sentence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub txns: Vec<AnomalyTxn>,
     /// Of a cycle: from which transaction to which, and why. Empty otherwise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
+    /// Of a cycle: how many transactions depend on each other in circles where it was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<u64>,
+}
+
+/// A transaction of an anomaly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct AnomalyTxn {
+    /// Index of its completion event, or of its invocation if it never completed.
+    pub event: u64,
+    /// The process that ran it.
+    pub process: u32,
+    /// On which node, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// `ok`, `fail` or `info`.
+    pub outcome: String,
+    /// Its micro-operations: the first ones, and all that the anomaly is told by.
+    pub mops: Vec<AnomalyMop>,
+    /// How many it has.
+    pub mops_total: u64,
+}
+
+/// A micro-operation of an anomaly's transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct AnomalyMop {
+    /// Its place in the transaction, from 0.
+    pub at: u64,
+    /// In words: `append 12 5`, `r 12 [… 4 5]`.
+    pub op: String,
 }
 
 /// One edge of a cycle.
@@ -132,6 +167,19 @@ pub struct Step {
     pub to: u64,
     /// Why.
     pub reason: String,
+    /// The key that it is about; none of an order in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The places of the two micro-operations that tell it, in their transactions, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mops: Option<[u64; 2]>,
+}
+
+/// Why one transaction comes before another.
+pub(crate) struct Reason {
+    text: String,
+    /// The key, and the two micro-operations by their places among all of the history.
+    of: Option<(u32, [usize; 2])>,
 }
 
 /// The anomalies found so far.
@@ -148,10 +196,44 @@ impl Found {
         let (total, list) = self.by_kind.entry(kind).or_default();
         *total += 1;
         if list.len() < Self::LISTED_MAX {
-            let event_indexes = ops.iter().filter_map(|op| event_of(history, *op)).collect();
-            list.push(Anomaly { sentence: say::capital(&sentence()), event_indexes, steps: Vec::new() });
+            let sentence = say::capital(&sentence());
+            list.push(anomaly(history, ops, sentence, Vec::new()));
         }
     }
+}
+
+fn anomaly(history: &History, ops: &[u32], sentence: String, steps: Vec<Step>) -> Anomaly {
+    let event_indexes = ops.iter().filter_map(|op| event_of(history, *op)).collect();
+    let told_by = |event: u64| {
+        let ends = |step: &Step| step.mops.map(|[from, to]| [(step.from, from), (step.to, to)]);
+        steps.iter().filter_map(ends).flatten().filter(move |(of, _)| *of == event).map(|(_, at)| at)
+    };
+    let txns = ops
+        .iter()
+        .filter_map(|op| history.op(*op as usize))
+        .map(|op| {
+            let event = op.complete_index.unwrap_or(op.invoke_index);
+            let is_shown = |at: u64| at < AnomalyTxn::MOPS_MAX || told_by(event).any(|told| told == at);
+            AnomalyTxn {
+                event,
+                process: op.process,
+                node: op.node.map(str::to_owned),
+                outcome: op.outcome.name().to_owned(),
+                mops: (0..)
+                    .zip(txn_words::each_mop(history, &op))
+                    .filter(|(at, _)| is_shown(*at))
+                    .map(|(at, op)| AnomalyMop { at, op })
+                    .collect(),
+                mops_total: op.mops().count() as u64,
+            }
+        })
+        .collect();
+    Anomaly { sentence, event_indexes, txns, steps, component: None }
+}
+
+impl AnomalyTxn {
+    /// Of a transaction with more only the first so many are shown, and those that tell something.
+    const MOPS_MAX: u64 = 12;
 }
 
 fn event_of(history: &History, op: u32) -> Option<u64> {
@@ -401,32 +483,39 @@ fn report(history: &History, index: &Index<'_>, members: &[u32], cycle: Cycle, f
     for (at, kind) in cycle.edges.iter().enumerate() {
         let next = (at + 1) % ops.len();
         let reason = why(history, index, (ops[at], ops[next], *kind), [&names[at], &names[next]]);
-        sentence.push(format!("{} before {} ({}): {reason}", names[at], names[next], kind.name()));
+        sentence.push(format!("{} before {} ({}): {}", names[at], names[next], kind.name(), reason.text));
+        let place = |op: u32, at: usize| (at - history.txns().range(op as usize).start) as u64;
         steps.push(Step {
             kind: kind.name().into(),
             from: event_of(history, ops[at]).unwrap_or_default(),
             to: event_of(history, ops[next]).unwrap_or_default(),
-            reason,
+            reason: reason.text,
+            key: reason.of.map(|(key, _)| history.spell(history.txns().key(key)).into_owned()),
+            mops: reason.of.map(|(_, [from, to])| [place(ops[at], from), place(ops[next], to)]),
         });
     }
-    let event_indexes = ops.iter().filter_map(|op| event_of(history, *op)).collect();
-    list.push(Anomaly { sentence: sentence.join(". "), event_indexes, steps });
+    let mut anomaly = anomaly(history, &ops, sentence.join(". "), steps);
+    anomaly.component = Some(members.len() as u64);
+    list.push(anomaly);
 }
 
-fn why(history: &History, index: &Index<'_>, edge: Edge, names: [&str; 2]) -> String {
+fn why(history: &History, index: &Index<'_>, edge: Edge, names: [&str; 2]) -> Reason {
     let (from, to, kind) = edge;
     let [a, b] = names;
+    let in_time = |text| Reason { text, of: None };
     let reason = match (kind, index) {
-        (EdgeKind::Process, _) => Some(format!("process {} did {a} before {b}", history.process(from as usize))),
-        (EdgeKind::Realtime, _) => Some(format!(
+        (EdgeKind::Process, _) => {
+            Some(in_time(format!("process {} did {a} before {b}", history.process(from as usize))))
+        }
+        (EdgeKind::Realtime, _) => Some(in_time(format!(
             "{a} had ended (event {}) when {b} began (event {})",
             history.complete_index(from as usize).unwrap_or_default(),
             history.invoke_index(to as usize)
-        )),
+        ))),
         (_, Index::Append(index)) => index.why(edge, names),
         (_, Index::Register(index)) => index.why(edge, names),
     };
-    reason.unwrap_or_else(|| format!("{a} comes before {b}"))
+    reason.unwrap_or_else(|| in_time(format!("{a} comes before {b}")))
 }
 
 /// Takes away cycles that are only said to exist where other anomalies refute their models, too.

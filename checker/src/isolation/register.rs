@@ -22,7 +22,7 @@
 use rustc_hash::FxHashMap;
 
 use super::{
-    Found, Settings,
+    Found, Reason, Settings,
     graph::{Edge, EdgeKind, Edges, NONE, Successors, components},
     txn_words::the_txn,
     versions::Versions,
@@ -398,8 +398,18 @@ impl<'h> Index<'h> {
     }
 
     /// Why this edge is there, in words.
-    pub(crate) fn why(&self, (from, to, kind): Edge, names: [&str; 2]) -> Option<String> {
+    pub(crate) fn why(&self, (from, to, kind): Edge, names: [&str; 2]) -> Option<Reason> {
         let [a, b] = names;
+        // What a transaction shows of a key: its first operation on it if that reads, and its last write.
+        let read =
+            |op: u32, key: u32| self.history.txns().range(op as usize).find(|at| self.history.txns().raw(*at).1 == key);
+        let written = |op: u32, key: u32| {
+            let is_write = |at: &usize| matches!(self.history.txns().raw(*at), (MopKind::Write, of, _) if of == key);
+            self.history.txns().range(op as usize).rev().find(is_write)
+        };
+        let reason = |key, from: Option<usize>, to: Option<usize>, text| {
+            Some(Reason { text, of: from.zip(to).map(|(from, to)| (key, [from, to])) })
+        };
         let key = |touch: &Touch| self.history.spell(self.history.txns().key(touch.key)).into_owned();
         let source = |earlier: u32, later: u32| {
             let at = self.orders.binary_search_by_key(&(earlier, later), |(from, to, _)| (*from, *to)).ok()?;
@@ -407,20 +417,22 @@ impl<'h> Index<'h> {
         };
         for touch in self.touches_of(from) {
             let Some(other) = self.touches_of(to).iter().find(|other| other.key == touch.key) else { continue };
-            let key = key(touch);
+            let (key, id) = (key(touch), touch.key);
             match kind {
                 EdgeKind::Wr if touch.write.is_some() && touch.write == other.read => {
                     let value = self.spell(touch.write?);
-                    return Some(format!("{a} wrote {value} to key {key}, and {b} read it"));
+                    let text = format!("{a} wrote {value} to key {key}, and {b} read it");
+                    return reason(id, written(from, id), read(to, id), text);
                 }
                 EdgeKind::Ww => {
                     if let (Some(earlier), Some(later)) = (touch.write, other.write)
                         && let Some(source) = source(earlier, later)
                     {
                         let (earlier, later) = (self.spell(earlier), self.spell(later));
-                        return Some(format!(
+                        let text = format!(
                             "{a} wrote {earlier} to key {key}, and {b} wrote {later}, which came later by {source}"
-                        ));
+                        );
+                        return reason(id, written(from, id), written(to, id), text);
                     }
                 }
                 EdgeKind::Rw => {
@@ -428,9 +440,10 @@ impl<'h> Index<'h> {
                         && let Some(source) = source(earlier, later)
                     {
                         let (earlier, later) = (self.spell(earlier), self.spell(later));
-                        return Some(format!(
+                        let text = format!(
                             "{a} read key {key} as {earlier}, and {b} wrote {later}, which came later by {source}"
-                        ));
+                        );
+                        return reason(id, read(from, id), written(to, id), text);
                     }
                 }
                 _ => {}

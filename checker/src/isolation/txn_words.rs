@@ -34,13 +34,17 @@ pub(crate) fn list_around(history: &History, list: &[i64], at: usize) -> String 
 
 /// A transaction's micro-operations: `append x 1 · r y [… 3 4]`.
 pub(crate) fn mops(history: &History, op: &Op<'_>) -> String {
+    each_mop(history, op).collect::<Vec<_>>().join(" · ")
+}
+
+/// Each of them.
+pub(crate) fn each_mop<'h>(history: &'h History, op: &Op<'h>) -> impl Iterator<Item = String> + use<'h> {
     let spell = |value: i64| history.spell(value);
-    let words = op.mops().map(|mop| match mop {
+    op.mops().map(move |mop| match mop {
         MopRef::Append { key, element } => format!("append {} {}", spell(key), spell(element)),
         MopRef::Write { key, value } => format!("w {} {}", spell(key), spell(value)),
         MopRef::Read { key, list: None } | MopRef::Get { key, value: None } => format!("r {} nil", spell(key)),
         MopRef::Read { key, list: Some(list) } => format!("r {} {}", spell(key), list_end(history, list)),
         MopRef::Get { key, value: Some(value) } => format!("r {} {}", spell(key), spell(value)),
-    });
-    words.collect::<Vec<_>>().join(" · ")
+    })
 }
