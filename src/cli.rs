@@ -275,8 +275,8 @@ pub(crate) struct CheckArgs {
     /// Taken from elle-cli's scripts, and said to have no effect.
     #[arg(long, short = 'b', value_name = "BYTES", hide = true)]
     pub(crate) max_plot_bytes: Option<u64>,
-    /// Write what `schism verify` needs to check the verdict on linearizability again: the order of a valid history, or
-    /// the operations that no order explains.
+    /// Write what `schism verify` needs to check a verdict on linearizability or transactions again: the order of a valid
+    /// history, or the operations that no order explains, or the anomalies with their reasons.
     #[arg(long, value_name = "FILE")]
     pub(crate) certificate: Option<PathBuf>,
     /// Write what makes a history invalid into a folder in DIR that has the file's name: linearizability.html; of

@@ -308,6 +308,15 @@ fn certificates_are_verified() {
     assert!(serde_json::from_str::<Value>(&read("isolation.json")).is_ok());
     check(&["-d", &drawn, "-p", "dot"]);
     assert!(read("G2-item-1.dot").starts_with("digraph"));
+    // And the verdict can be checked again.
+    let certificate = path("skew.certificate");
+    check(&["--certificate", &certificate]);
+    let ended = call(&["verify", &path("skew.edn"), &certificate]).expect(0);
+    assert!(ended.stdout.contains("the history is invalid, for G2-item is there"), "{}", ended.stdout);
+    let forged = fs::read_to_string(&certificate).unwrap().replace("\"G2-item\"", "\"G1c\"");
+    fs::write(&certificate, forged).unwrap();
+    let ended = call(&["verify", &path("skew.edn"), &certificate]).expect(1);
+    assert!(ended.stdout.contains("its steps are those of G2-item"), "{}", ended.stdout);
     // As scripts for elle-cli have it.
     let ended = check(&["--plot-format", "png"]);
     assert!(ended.stderr.contains("--plot-format png has no effect: cycles are drawn as SVG"), "{}", ended.stderr);

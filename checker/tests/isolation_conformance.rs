@@ -9,8 +9,10 @@ use std::{
 };
 
 use schism_checker::{
-    Details, Validity,
+    Check, Details, Validity,
+    history::History,
     isolation::{self, IsolationResult, Settings},
+    verify::{Certificate, Verification},
 };
 use serde_json::Value;
 
@@ -61,6 +63,9 @@ struct Tally {
     types: u32,
     types_equal: u32,
     stricter: u32,
+    /// Verdicts whose certificate holds, and those of which it says nothing.
+    certified: u32,
+    uncertified: u32,
 }
 
 fn compare(file: &str) -> Option<Tally> {
@@ -84,6 +89,7 @@ fn compare(file: &str) -> Option<Tally> {
             let settings = settings(elle, anomalies);
             let check = isolation::check(&history, &settings);
             let Details::Isolation(ours) = &check.details else { panic!("another result") };
+            certify(name, &history, &settings, &check, ours, &mut tally);
             // Garbage and duplicates, which Elle overlooks or throws on: its own answer on request.
             let is_stricter = |kind: &String| ["garbage-read", "duplicate-appends"].contains(&kind.as_str());
             if elle.get("throws").is_some() || ours.anomaly_types.iter().any(is_stricter) {
@@ -103,6 +109,24 @@ fn compare(file: &str) -> Option<Tally> {
     }
     eprintln!("{file}: {tally:?}");
     Some(tally)
+}
+
+/// No verdict is denied by what re-checks it.
+fn certify(
+    name: &str,
+    history: &History,
+    settings: &Settings,
+    check: &Check,
+    found: &IsolationResult,
+    tally: &mut Tally,
+) {
+    let mut certificate = Vec::new();
+    isolation::write_certificate(history, settings, check.valid, found, &mut certificate).unwrap();
+    match Certificate::open(&certificate[..]).unwrap().verify(history).unwrap() {
+        Verification::Holds { valid, .. } if valid == check.valid => tally.certified += 1,
+        Verification::Undecided(_) => tally.uncertified += 1,
+        other => panic!("{name}: {other:?}\n{}\n{}", check.summary, String::from_utf8_lossy(&certificate)),
+    }
 }
 
 fn judge(

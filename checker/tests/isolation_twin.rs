@@ -6,8 +6,10 @@ mod support;
 use std::fmt::Write as _;
 
 use schism_checker::{
-    Validity,
+    Check, Details, Validity,
+    history::History,
     isolation::{self, Settings},
+    verify::{Certificate, Verification},
 };
 
 const KEYS: usize = 2;
@@ -248,12 +250,63 @@ fn all_observed(txns: &[Txn]) -> bool {
     })
 }
 
+/// The verdict that the check's certificate bears out; `None` where it says nothing.
+fn certify(history: &History, settings: &Settings, check: &Check) -> Option<Validity> {
+    let Details::Isolation(found) = &check.details else { panic!("another result") };
+    let mut certificate = Vec::new();
+    isolation::write_certificate(history, settings, check.valid, found, &mut certificate).unwrap();
+    let text = String::from_utf8_lossy(&certificate).into_owned();
+    match Certificate::open(&certificate[..]).unwrap().verify(history).unwrap() {
+        Verification::Holds { valid, .. } => Some(valid),
+        Verification::DoesNotHold(why) => panic!("{why}\n{text}"),
+        Verification::Undecided(_) => None,
+    }
+}
+
+/// A certificate of a cycle that is none: steps drawn blindly.
+fn forge(random: &mut Random, history: &History, model: &str) -> String {
+    let invoked: Vec<u64> = history.ops().map(|op| op.invoke_index).collect();
+    let len = 2 + random.below(2);
+    let kinds = ["ww", "wr", "rw", "rw", "process", "realtime"];
+    let steps: Vec<String> = (0..len)
+        .map(|_| match kinds[random.below(kinds.len())] {
+            kind @ ("process" | "realtime") => format!("{{\"kind\":\"{kind}\"}}"),
+            kind => format!("{{\"kind\":\"{kind}\",\"mops\":[{},{}]}}", random.below(3), random.below(3)),
+        })
+        .collect();
+    let txns: Vec<String> = (0..len).map(|_| invoked[random.below(invoked.len())].to_string()).collect();
+    let names = [
+        "G0",
+        "G1c",
+        "G-single-item",
+        "G-nonadjacent-item",
+        "G2-item",
+        "G2-item-realtime",
+        "internal",
+        "G1a",
+        "lost-update",
+    ];
+    let anomaly = names[random.below(names.len())];
+    let of = if anomaly.starts_with('G') && anomaly != "G1a" {
+        format!("{{\"anomaly\":\"{anomaly}\",\"txns\":[{}],\"steps\":[{}]}}", txns.join(","), steps.join(","))
+    } else {
+        let named = if anomaly == "internal" { &txns[..1] } else { &txns[..2] };
+        format!("{{\"anomaly\":\"{anomaly}\",\"txns\":[{}]}}", named.join(","))
+    };
+    format!(
+        "{{\"schism-certificate\":1,\"model\":\"list-append\",\"history\":\"{}\",\"operations\":{}}}\n{of}\n\
+         {{\"valid\":false,\"consistency-models\":[\"{model}\"],\"anomalies\":[]}}\n",
+        history.digest(),
+        history.len()
+    )
+}
+
 #[test]
 fn the_graph_decides_what_brute_force_decides() {
     let cases: u32 = std::env::var("SCHISM_AGREE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(12_000);
     let mut random = Random(0x5eed_1234_9e37_79b9);
     let mut tally = [[0u32; 2]; 3];
-    let mut exact = 0;
+    let (mut exact, mut certified_valid) = (0, 0);
     for case in 0..cases {
         let txns = draw(&mut random);
         let text = edn(&txns);
@@ -269,6 +322,17 @@ fn the_graph_decides_what_brute_force_decides() {
             let settings = Settings { consistency_models: Some(vec![model.into()]), ..Settings::default() };
             let check = isolation::check(&history, &settings);
             tally[at][usize::from(holds)] += 1;
+            let certified = certify(&history, &settings, &check);
+            let refuted = certified == Some(Validity::Invalid);
+            assert!(certified.is_none_or(|valid| valid == check.valid) && !(refuted && holds), "case {case}\n{text}");
+            assert!(refuted || check.valid != Validity::Invalid, "case {case}: not verified\n{text}");
+            certified_valid += u32::from(certified == Some(Validity::Valid));
+            if holds {
+                let forged = forge(&mut random, &history, model);
+                let verified = Certificate::open(forged.as_bytes()).unwrap().verify(&history).unwrap();
+                let believed = matches!(verified, Verification::Holds { .. });
+                assert!(!believed, "case {case}: {verified:?}\n{forged}\n{text}");
+            }
             if check.valid == Validity::Invalid {
                 assert!(!holds, "case {case}: {model} holds, but {}\n{text}", check.summary);
             } else if observed {
@@ -276,6 +340,10 @@ fn the_graph_decides_what_brute_force_decides() {
             }
         }
     }
-    eprintln!("{cases} histories, {exact} with everything observed; refuted and held: {tally:?}");
+    eprintln!(
+        "{cases} histories, {exact} with everything observed; refuted and held: {tally:?}; {certified_valid} valid verdicts \
+         verified"
+    );
+    assert!(certified_valid > cases / 10, "{certified_valid}");
     assert!(tally.iter().flatten().all(|count| *count > cases / 50), "{tally:?}");
 }

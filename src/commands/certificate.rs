@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use schism_checker::{
     Check, Details,
     history::History,
+    isolation,
     linearizability::{KeyWitness, write_certificate},
 };
 
@@ -23,21 +24,27 @@ pub(crate) fn require(certificate: &Path, histories: usize) -> anyhow::Result<()
     Ok(())
 }
 
-/// Writes it, of the history's check of linearizability.
+/// Writes it, of the history's check of linearizability or of transactions.
 pub(crate) fn write(
     certificate: &Path,
     history: &History,
     checks: &[Check],
     witnesses: &[KeyWitness],
+    asked: &isolation::Settings,
 ) -> anyhow::Result<()> {
-    let is_linearizability = |check: &&Check| matches!(check.details, Details::Linearizability(_));
-    let Some(check) = checks.iter().find(is_linearizability) else {
+    let is_certified = |check: &&Check| matches!(check.details, Details::Linearizability(_) | Details::Isolation(_));
+    let Some(check) = checks.iter().find(is_certified) else {
         let model = &history.header().workload;
-        return Err(usage(format!("--certificate: there are none of {model}, only of linearizability")));
+        return Err(usage(format!(
+            "--certificate: there are none of {model}, only of linearizability and of transactions"
+        )));
     };
     let path = std::path::absolute(certificate).context("no current folder")?;
     write_atomically(&path, |out| {
-        write_certificate(history, check.valid, witnesses, out)?;
+        match &check.details {
+            Details::Isolation(found) => isolation::write_certificate(history, asked, check.valid, found, out)?,
+            _ => write_certificate(history, check.valid, witnesses, out)?,
+        }
         Ok(out.flush()?)
     })
 }

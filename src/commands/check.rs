@@ -132,7 +132,7 @@ fn check_file(file: &Path, args: &CheckArgs, said: &mut BTreeSet<String>) -> any
     let cannot = |error| usage(format!("{}: {error}", path.display()));
     let checks = if let Some(certificate) = &args.certificate {
         let (checks, witnesses) = schism_checker::check_with_witnesses(&history, &options).map_err(cannot)?;
-        certificate::write(certificate, &history, &checks, &witnesses)?;
+        certificate::write(certificate, &history, &checks, &witnesses, &options.isolation)?;
         checks
     } else {
         schism_checker::check(&history, &options).map_err(cannot)?

@@ -367,6 +367,15 @@ impl<'h> Index<'h> {
         }
     }
 
+    /// Whether some read holds one of an operation's appends.
+    pub(crate) fn is_seen(&self, op: u32) -> bool {
+        let txns = self.history.txns();
+        txns.range(op as usize).any(|at| match txns.raw(at) {
+            (MopKind::Append, key, element) => self.place[self.versions.get(key, element as i64) as usize] > 0,
+            _ => false,
+        })
+    }
+
     fn list(&self, list: Option<u32>, len: u32) -> &[i64] {
         list.map_or(&[], |list| &self.history.txns().list_at(list).1[..len as usize])
     }

@@ -6,6 +6,7 @@
 //! (`docs/differences-from-elle.md`).
 
 mod append;
+mod certificate;
 mod cycles;
 mod graph;
 mod lattice;
@@ -18,7 +19,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub use certificate::write_certificate;
+pub(crate) use certificate::{CertificateStep, Line as CertificateLine};
 pub use lattice::{anomalies_forbidden_by, anomaly_names, boundary, model_names};
+pub(crate) use lattice::{implied_by, prohibited};
 
 use crate::{
     Check, Details, Validity,
@@ -26,7 +30,8 @@ use crate::{
     say::{self, Findings},
 };
 use cycles::{Component, Cycle, Work};
-use graph::{Csr, EDGES_MAX, Edge, EdgeKind, Edges, NODES_MAX, NONE, Timed, components};
+pub(crate) use graph::EdgeKind;
+use graph::{Csr, EDGES_MAX, Edge, Edges, NODES_MAX, NONE, Timed, components};
 use txn_words::the_txn;
 
 /// What is asked.
@@ -246,32 +251,72 @@ enum Index<'h> {
     Register(register::Index<'h>),
 }
 
-/// Checks a list-append or rw-register history.
-#[must_use]
-pub fn check(history: &History, settings: &Settings) -> Check {
-    let models = settings.consistency_models.clone().unwrap_or_else(|| {
+impl<'h> Index<'h> {
+    /// `None`: there is more than can be numbered.
+    fn new(history: &'h History, settings: &Settings, found: &mut Found) -> Option<Self> {
+        match TxnKind::of(&history.header().workload) {
+            _ if history.len() >= NODES_MAX => None,
+            Some(TxnKind::RwRegister) => register::Index::new(history, settings, found).map(Self::Register),
+            _ => append::Index::new(history, settings).map(Self::Append),
+        }
+    }
+
+    /// The anomalies that need no graph.
+    fn phenomena(&self, found: &mut Found, settings: &Settings) {
+        match self {
+            Self::Append(index) => index.phenomena(found, settings),
+            Self::Register(index) => index.phenomena(found, settings),
+        }
+    }
+
+    fn edges(&self) -> Edges {
+        match self {
+            Self::Append(index) => index.edges(),
+            Self::Register(index) => index.edges(),
+        }
+    }
+
+    /// Whether a transaction takes part: it ended ok, or what it appended was seen.
+    fn takes_part(&self, history: &History, op: u32) -> bool {
+        match (history.outcome(op as usize), self) {
+            (Outcome::Ok, _) => true,
+            (Outcome::Info, Self::Append(index)) => index.is_seen(op),
+            _ => false,
+        }
+    }
+}
+
+/// The models that are asked for.
+fn models_asked(history: &History, settings: &Settings) -> Vec<String> {
+    settings.consistency_models.clone().unwrap_or_else(|| {
         let asked = &history.header().consistency_models;
         if asked.is_empty() { vec!["strict-serializable".to_owned()] } else { asked.clone() }
-    });
-    let prohibited = lattice::prohibited(&models, &settings.anomalies);
+    })
+}
+
+/// The order beside the data's that counts where these anomalies are prohibited.
+pub(crate) fn order_asked(prohibited: &BTreeSet<String>) -> Option<EdgeKind> {
     let asks_for =
         |suffix: &str| prohibited.iter().any(|anomaly| anomaly.ends_with(suffix) && anomaly.starts_with('G'));
-    let extra = match (asks_for("-realtime"), asks_for("-process")) {
+    match (asks_for("-realtime"), asks_for("-process")) {
         (true, _) => Some(EdgeKind::Realtime),
         (false, true) => Some(EdgeKind::Process),
         (false, false) => None,
-    };
+    }
+}
+
+/// Checks a list-append or rw-register history.
+#[must_use]
+pub fn check(history: &History, settings: &Settings) -> Check {
+    let models = models_asked(history, settings);
+    let prohibited = lattice::prohibited(&models, &settings.anomalies);
+    let extra = order_asked(&prohibited);
     let mut result = IsolationResult { consistency_models: models, ..IsolationResult::default() };
     for op in 0..history.len() {
         result.txns[history.outcome(op) as usize] += 1;
     }
     let mut found = Found::default();
-    let index = match TxnKind::of(&history.header().workload) {
-        _ if history.len() >= NODES_MAX => None,
-        Some(TxnKind::RwRegister) => register::Index::new(history, settings, &mut found).map(Index::Register),
-        _ => append::Index::new(history, settings).map(Index::Append),
-    };
-    let Some(index) = index else {
+    let Some(index) = Index::new(history, settings, &mut found) else {
         let reason = "the history is larger than can be numbered".to_owned();
         return Findings::default().into_check(
             NAME,
@@ -281,16 +326,8 @@ pub fn check(history: &History, settings: &Settings) -> Check {
             Details::Isolation(result),
         );
     };
-    let edges = match &index {
-        Index::Append(index) => {
-            index.phenomena(&mut found, settings);
-            index.edges()
-        }
-        Index::Register(index) => {
-            index.phenomena(&mut found, settings);
-            index.edges()
-        }
-    };
+    index.phenomena(&mut found, settings);
+    let edges = index.edges();
     let undecided = cycles_of(history, settings, &index, edges, extra, &mut found, &mut result);
     verdict(settings, &prohibited, found, result, undecided)
 }

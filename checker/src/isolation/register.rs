@@ -463,6 +463,9 @@ impl<'h> Index<'h> {
         let mut failed = vec![NONE; self.versions.len()];
         let mut intermediate = vec![NONE; self.versions.len()];
         let mut written = vec![NONE; self.versions.len()];
+        // Whether a transaction that did not fail wrote it, and as its last word on the key. A value that is tried again
+        // after a failure is what the second attempt wrote.
+        let (mut lawful, mut lawful_last) = (vec![false; self.versions.len()], vec![false; self.versions.len()]);
         const SEVERAL: u32 = NONE - 1;
         for op in 0..self.history.len() {
             let range = txns.range(op);
@@ -471,13 +474,18 @@ impl<'h> Index<'h> {
                 let version = self.versions.get(key, value as i64) as usize;
                 let writer = &mut written[version];
                 *writer = if *writer == NONE || *writer == op as u32 { op as u32 } else { SEVERAL };
-                if self.history.outcome(op) == Outcome::Fail {
+                let is_lawful = self.history.outcome(op) != Outcome::Fail;
+                if is_lawful {
+                    lawful[version] = true;
+                } else {
                     failed[version] = op as u32;
                 }
                 if (at + 1..range.end)
                     .any(|later| matches!(txns.raw(later), (MopKind::Write, other, _) if other == key))
                 {
                     intermediate[version] = op as u32;
+                } else {
+                    lawful_last[version] |= is_lawful;
                 }
             }
         }
@@ -500,12 +508,15 @@ impl<'h> Index<'h> {
                 };
                 if kind == MopKind::Get {
                     let version = self.versions.get(key, arg as i64) as usize;
-                    if failed[version] != NONE {
+                    if failed[version] != NONE && (settings.elle || !lawful[version]) {
                         found.add(self.history, "G1a", &[failed[version], op as u32], || {
                             format!("{}, which {} wrote, and that failed", read(), self.txn(failed[version]))
                         });
                     }
-                    if intermediate[version] != NONE && intermediate[version] != op as u32 {
+                    if intermediate[version] != NONE
+                        && intermediate[version] != op as u32
+                        && (settings.elle || !lawful_last[version])
+                    {
                         found.add(self.history, "G1b", &[intermediate[version], op as u32], || {
                             format!("{}, which {} overwrote itself later", read(), self.txn(intermediate[version]))
                         });

@@ -1,0 +1,72 @@
+//! Transactions by hand: what is told where Elle tells otherwise, and what a certificate of it says.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use schism_checker::{
+    Check, Details, Validity,
+    isolation::{self, Settings},
+    verify::{Certificate, Verification},
+};
+
+fn asked(model: &str) -> Settings {
+    Settings { consistency_models: Some(vec![model.into()]), ..Settings::default() }
+}
+
+/// The check, and whether its certificate holds.
+fn check(workload: &str, edn: &str, settings: &Settings) -> (Check, Option<bool>) {
+    let history = support::foreign(workload, edn).unwrap();
+    let check = isolation::check(&history, settings);
+    let Details::Isolation(found) = &check.details else { panic!("another result") };
+    let mut certificate = Vec::new();
+    isolation::write_certificate(&history, settings, check.valid, found, &mut certificate).unwrap();
+    let holds = match Certificate::open(&certificate[..]).unwrap().verify(&history).unwrap() {
+        Verification::Holds { valid, .. } => Some(valid == check.valid),
+        Verification::DoesNotHold(_) => Some(false),
+        Verification::Undecided(_) => None,
+    };
+    (check, holds)
+}
+
+fn kinds(check: &Check) -> Vec<&str> {
+    let Details::Isolation(found) = &check.details else { panic!("another result") };
+    found.anomaly_types.iter().map(String::as_str).collect()
+}
+
+/// A client tries again what failed, and what is read then is what the second attempt wrote.
+#[test]
+fn a_value_tried_again_is_the_second_attempts() {
+    let tried_again = "{:type :invoke :process 0 :f :txn :value [[:w x 1]]} {:type :fail :process 0 :f :txn :value [[:w x 1]]}
+        {:type :invoke :process 0 :f :txn :value [[:w x 1]]} {:type :ok :process 0 :f :txn :value [[:w x 1]]}
+        {:type :invoke :process 1 :f :txn :value [[:r x nil]]} {:type :ok :process 1 :f :txn :value [[:r x 1]]}";
+    let (ours, holds) = check("rw-register", tried_again, &asked("strict-serializable"));
+    assert_eq!((ours.valid, holds), (Validity::Valid, Some(true)), "{}", ours.summary);
+    let elles = check("rw-register", tried_again, &Settings { elle: true, ..asked("strict-serializable") }).0;
+    assert_eq!(kinds(&elles), ["G1a"]);
+    let (never, holds) =
+        check("rw-register", &tried_again.replacen(":type :ok", ":type :fail", 1), &asked("read-committed"));
+    assert_eq!((never.valid, holds), (Validity::Invalid, Some(true)));
+    assert!(kinds(&never).contains(&"G1a"), "{}", never.summary);
+    // Likewise a value that one transaction overwrote and another wrote last.
+    let overwritten = "{:type :invoke :process 0 :f :txn :value [[:w x 1] [:w x 2]]} {:type :ok :process 0 :f :txn :value [[:w x 1] [:w x 2]]}
+        {:type :invoke :process 0 :f :txn :value [[:w x 1]]} {:type :info :process 0 :f :txn :value [[:w x 1]]}
+        {:type :invoke :process 1 :f :txn :value [[:r x nil]]} {:type :ok :process 1 :f :txn :value [[:r x 1]]}";
+    assert!(!kinds(&check("rw-register", overwritten, &asked("read-committed")).0).contains(&"G1b"));
+    let by_nobody_else = overwritten.replace(":type :info", ":type :fail");
+    assert!(kinds(&check("rw-register", &by_nobody_else, &asked("read-committed")).0).contains(&"G1b"));
+}
+
+/// What a valid history allows is no order, and is said to be none.
+#[test]
+fn an_allowed_cycle_is_certified_by_nothing() {
+    let skew = "{:type :invoke :process 0 :f :txn :value [[:r 1 nil] [:append 2 20]]}
+        {:type :invoke :process 1 :f :txn :value [[:r 2 nil] [:append 1 10]]}
+        {:type :ok :process 0 :f :txn :value [[:r 1 []] [:append 2 20]]}
+        {:type :ok :process 1 :f :txn :value [[:r 2 []] [:append 1 10]]}
+        {:type :invoke :process 0 :f :txn :value [[:r 1 nil] [:r 2 nil]]}
+        {:type :ok :process 0 :f :txn :value [[:r 1 [10]] [:r 2 [20]]]}";
+    let (allowed, holds) = check("list-append", skew, &asked("snapshot-isolation"));
+    assert_eq!((allowed.valid, holds), (Validity::Valid, None), "{}", allowed.summary);
+    let (refuted, holds) = check("list-append", skew, &asked("serializable"));
+    assert_eq!((refuted.valid, kinds(&refuted), holds), (Validity::Invalid, vec!["G2-item"], Some(true)));
+}
