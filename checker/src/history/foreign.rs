@@ -317,7 +317,7 @@ impl Foreign {
             }
             Shape::Txn(_) | Shape::AsIs => {
                 let value = self.of_jepsen(kind, f, value)?;
-                let value = if self.has_accounts && *f == F::Read { self.accounts(value) } else { value };
+                let value = if self.has_accounts && *f == F::Read { self.accounts(&value) } else { value };
                 self.of_model(kind, f, value)
             }
         }
@@ -334,10 +334,10 @@ impl Foreign {
         }
     }
 
-    /// A map of accounts to balances as pairs.
-    fn accounts(&mut self, value: Value) -> Value {
-        let Value::Other(json) = &value else { return value };
-        let Some(object) = json.as_object() else { return value };
+    /// A map of accounts to balances as pairs. What is none is not of an ok read, and so tells nothing.
+    fn accounts(&mut self, value: &Value) -> Value {
+        let Value::Other(json) = value else { return Value::Nil };
+        let Some(object) = json.as_object() else { return Value::Nil };
         let mut pairs = Vec::with_capacity(object.len());
         for (account, balance) in object {
             // Names that are numbers are told from texts by their quotes.
