@@ -36,7 +36,8 @@ fn kinds(check: &Check) -> Vec<&str> {
 /// A client tries again what failed, and what is read then is what the second attempt wrote.
 #[test]
 fn a_value_tried_again_is_the_second_attempts() {
-    let tried_again = "{:type :invoke :process 0 :f :txn :value [[:w x 1]]} {:type :fail :process 0 :f :txn :value [[:w x 1]]}
+    let tried_again =
+        "{:type :invoke :process 0 :f :txn :value [[:w x 1]]} {:type :fail :process 0 :f :txn :value [[:w x 1]]}
         {:type :invoke :process 0 :f :txn :value [[:w x 1]]} {:type :ok :process 0 :f :txn :value [[:w x 1]]}
         {:type :invoke :process 1 :f :txn :value [[:r x nil]]} {:type :ok :process 1 :f :txn :value [[:r x 1]]}";
     let (ours, holds) = check("rw-register", tried_again, &asked("strict-serializable"));

@@ -50,6 +50,11 @@ pub(crate) struct Index<'h> {
     /// By version, initial states last: where its ok readers and writers begin.
     readers: Lists,
     writers: Lists,
+    /// By version: more than one operation that did not fail tried to write it. Whose it is cannot be told, nor what came
+    /// before and after: `w 1`, `w 2`, `w 1` is no circle.
+    ambiguous: Vec<bool>,
+    /// Such versions, each with the first two of those.
+    written_twice: Vec<(u32, u32, u32)>,
     /// Version orders: earlier, later, and what tells it. Sorted.
     orders: Vec<(u32, u32, Source)>,
 }
@@ -112,10 +117,13 @@ impl<'h> Index<'h> {
             touches: Vec::new(),
             readers: Lists::default(),
             writers: Lists::default(),
+            ambiguous: vec![false; versions.len()],
+            written_twice: Vec::new(),
             orders: Vec::new(),
             versions,
         };
         index.collect_touches(settings)?;
+        index.mark_ambiguous(settings);
         let len = index.versions.len() + history.txns().keys_len();
         u32::try_from(len).ok()?;
         let ok = |touch: &&Touch| history.outcome(touch.op as usize) == Outcome::Ok;
@@ -172,6 +180,38 @@ impl<'h> Index<'h> {
         Some(())
     }
 
+    fn mark_ambiguous(&mut self, settings: &Settings) {
+        let txns = self.history.txns();
+        let mut writer = vec![NONE; self.versions.len()];
+        for op in 0..self.history.len() {
+            if self.history.outcome(op) == Outcome::Fail || !settings.is_there(self.history, op) {
+                continue;
+            }
+            for at in txns.range(op) {
+                if let (MopKind::Write, key, value) = txns.raw(at) {
+                    let version = self.versions.get(key, value as i64) as usize;
+                    let first = std::mem::replace(&mut writer[version], op as u32);
+                    if first != NONE && first != op as u32 && !self.ambiguous[version] {
+                        self.ambiguous[version] = true;
+                        self.written_twice.push((version as u32, first, op as u32));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The one ok transaction that wrote a version last, where no other can have written it.
+    fn writer_of(&self, version: u32) -> Option<u32> {
+        match self.writers.of(version) {
+            [writer] if !self.ambiguous[version as usize] => Some(*writer),
+            _ => None,
+        }
+    }
+
+    fn is_ambiguous(&self, version: u32) -> bool {
+        self.ambiguous.get(version as usize).is_some_and(|ambiguous| *ambiguous)
+    }
+
     fn touches_of(&self, op: u32) -> &[Touch] {
         &self.touches[self.starts[op as usize] as usize..self.starts[op as usize + 1] as usize]
     }
@@ -221,6 +261,7 @@ impl<'h> Index<'h> {
             // That a transaction reads what it writes later says that a version comes before itself. It is no order, but
             // who else read that version read it too early.
             more.retain(|(from, to, source)| from != to || *source == Source::WfrKeys);
+            more.retain(|(from, to, _)| settings.elle || !(self.is_ambiguous(*from) || self.is_ambiguous(*to)));
             let mut all = [&self.orders[..], &more[..]].concat();
             all.sort_unstable();
             all.dedup_by_key(|(from, to, _)| (*from, *to));
@@ -372,9 +413,9 @@ impl<'h> Index<'h> {
         let mut edges = Edges::default();
         for touch in &self.touches {
             if let Some(read) = touch.read.filter(|read| !self.is_nil(*read))
-                && let [writer] = self.writers.of(read)
+                && let Some(writer) = self.writer_of(read)
             {
-                edges.push(*writer, touch.op, EdgeKind::Wr);
+                edges.push(writer, touch.op, EdgeKind::Wr);
             }
         }
         for (earlier, later, _) in &self.orders {
@@ -394,7 +435,7 @@ impl<'h> Index<'h> {
     pub(crate) fn depends_on_itself(&self, op: u32) -> bool {
         self.touches_of(op)
             .iter()
-            .any(|touch| touch.read.is_some_and(|read| touch.write == Some(read) && self.writers.of(read) == [op]))
+            .any(|touch| touch.read.is_some_and(|read| touch.write == Some(read) && self.writer_of(read) == Some(op)))
     }
 
     /// Why this edge is there, in words.
@@ -419,7 +460,10 @@ impl<'h> Index<'h> {
             let Some(other) = self.touches_of(to).iter().find(|other| other.key == touch.key) else { continue };
             let (key, id) = (key(touch), touch.key);
             match kind {
-                EdgeKind::Wr if touch.write.is_some() && touch.write == other.read => {
+                EdgeKind::Wr
+                    if touch.write == other.read
+                        && touch.write.is_some_and(|write| self.writer_of(write) == Some(from)) =>
+                {
                     let value = self.spell(touch.write?);
                     let text = format!("{a} wrote {value} to key {key}, and {b} read it");
                     return reason(id, written(from, id), read(to, id), text);
@@ -480,12 +524,11 @@ impl<'h> Index<'h> {
                 } else {
                     failed[version] = op as u32;
                 }
-                if (at + 1..range.end)
-                    .any(|later| matches!(txns.raw(later), (MopKind::Write, other, _) if other == key))
-                {
-                    intermediate[version] = op as u32;
-                } else {
+                let is_of_key = |at: &usize| matches!(txns.raw(*at), (MopKind::Write, other, _) if other == key);
+                if (at..range.end).rfind(is_of_key).is_some_and(|last| txns.raw(last).2 == value) {
                     lawful_last[version] |= is_lawful;
+                } else {
+                    intermediate[version] = op as u32;
                 }
             }
         }
@@ -508,6 +551,8 @@ impl<'h> Index<'h> {
                 };
                 if kind == MopKind::Get {
                     let version = self.versions.get(key, arg as i64) as usize;
+                    let writes_it = |at: usize| matches!(txns.raw(at), (MopKind::Write, other, value) if (other, value) == (key, arg));
+                    let is_own = (range.start..at).any(writes_it);
                     if failed[version] != NONE && (settings.elle || !lawful[version]) {
                         found.add(self.history, "G1a", &[failed[version], op as u32], || {
                             format!("{}, which {} wrote, and that failed", read(), self.txn(failed[version]))
@@ -515,18 +560,14 @@ impl<'h> Index<'h> {
                     }
                     if intermediate[version] != NONE
                         && intermediate[version] != op as u32
-                        && (settings.elle || !lawful_last[version])
+                        && (settings.elle || !(is_own || lawful_last[version]))
                     {
                         found.add(self.history, "G1b", &[intermediate[version], op as u32], || {
                             format!("{}, which {} overwrote itself later", read(), self.txn(intermediate[version]))
                         });
                     }
                     // By program order, and by nobody else.
-                    let is_later = |at: usize| matches!(txns.raw(at), (MopKind::Write, other, value) if (other, value) == (key, arg));
-                    if written[version] == op as u32
-                        && (at + 1..range.end).any(is_later)
-                        && !(range.start..at).any(is_later)
-                    {
+                    if written[version] == op as u32 && (at + 1..range.end).any(writes_it) && !is_own {
                         found.add(self.history, "own-future-read", &[op as u32], || {
                             format!("{}, which nobody wrote but itself, and that later", read())
                         });
@@ -554,29 +595,28 @@ impl<'h> Index<'h> {
             }
         }
         self.duplicate_writes(found);
-        self.lost_updates(found);
+        self.lost_updates(found, settings);
     }
 
-    /// A value that several ok transactions wrote and somebody read: whose it was cannot be told.
+    /// A value that several transactions wrote and somebody read: whose it was cannot be told.
     fn duplicate_writes(&self, found: &mut Found) {
-        for version in 0..self.versions.len() as u32 {
-            if let [first, second, ..] = self.writers.of(version)
-                && !self.readers.of(version).is_empty()
-            {
-                found.add(self.history, "duplicate-writes", &[*first, *second], || {
-                    format!(
-                        "{} and {} wrote the same value {}, which was read: whose it was cannot be told",
-                        self.txn(*first),
-                        self.txn(*second),
-                        self.spell(version)
-                    )
-                });
+        for (version, first, second) in &self.written_twice {
+            if self.readers.of(*version).is_empty() {
+                continue;
             }
+            found.add(self.history, "duplicate-writes", &[*first, *second], || {
+                format!(
+                    "{} and {} wrote the same value {}, which was read: whose it was cannot be told",
+                    self.txn(*first),
+                    self.txn(*second),
+                    self.spell(*version)
+                )
+            });
         }
     }
 
     /// Two ok transactions whose first read of a key is the same and which both write it afterwards.
-    fn lost_updates(&self, found: &mut Found) {
+    fn lost_updates(&self, found: &mut Found, settings: &Settings) {
         let txns = self.history.txns();
         let mut updated = vec![NONE; self.versions.len() + txns.keys_len()];
         for op in 0..self.history.len() {
@@ -590,13 +630,22 @@ impl<'h> Index<'h> {
                     let (kind, other, _) = txns.raw(at);
                     other == key && (kind != MopKind::Write) == read
                 };
+                let writes_it = |at: usize| txns.raw(at) == (MopKind::Write, key, arg);
+                let last_write = (at + 1..range.end).rfind(|at| is_of_key(*at, false));
+                // What it read is what it leaves, and both are its own: `w 1`, `r 1`, `w 1` updates nobody else's value.
+                let is_own = (range.start..at).any(writes_it) && last_write.is_some_and(writes_it);
                 if kind == MopKind::Write
                     || (range.start..at).any(|at| is_of_key(at, true))
-                    || !(at + 1..range.end).any(|at| is_of_key(at, false))
+                    || last_write.is_none()
+                    || is_own
                 {
                     continue;
                 }
                 let version = if kind == MopKind::Get { self.versions.get(key, arg as i64) } else { self.nil(key) };
+                // Of a value that was written twice each may have read another.
+                if self.is_ambiguous(version) && !settings.elle {
+                    continue;
+                }
                 let first = &mut updated[version as usize];
                 if *first == NONE {
                     *first = op as u32;

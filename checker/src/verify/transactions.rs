@@ -324,7 +324,7 @@ impl Registers {
 /// What the history says of the keys of some transactions.
 #[derive(Default)]
 struct Facts<'h> {
-    /// By key and element or value: the operations that tried to write it, once for each time.
+    /// By key and element or value: the operations that tried to write it; of an element once for each time.
     writes: FxHashMap<(i64, i64), Vec<Op<'h>>>,
     /// By key: the lists read.
     lists: FxHashMap<i64, Vec<&'h [i64]>>,
@@ -345,8 +345,13 @@ impl<'h> Facts<'h> {
         for op in history.ops() {
             for mop in op.mops().filter(|mop| keys.contains(&key_of(*mop))) {
                 match mop {
-                    MopRef::Append { key, element: value } | MopRef::Write { key, value } => {
-                        facts.writes.entry((key, value)).or_default().push(op);
+                    MopRef::Append { key, element } => facts.writes.entry((key, element)).or_default().push(op),
+                    // A register that is written twice by one transaction holds the same, and is the same one's.
+                    MopRef::Write { key, value } => {
+                        let writers = facts.writes.entry((key, value)).or_default();
+                        if writers.last().is_none_or(|last| last.id != op.id) {
+                            writers.push(op);
+                        }
                     }
                     MopRef::Read { key, list: Some(list) } if op.outcome != Outcome::Fail => {
                         facts.lists.entry(key).or_default().push(list);
