@@ -7,6 +7,7 @@
 
 mod append;
 mod cycles;
+pub mod explain;
 mod graph;
 mod lattice;
 pub mod list_append;
