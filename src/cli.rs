@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// List what there is to choose from.
     List(ListArgs),
+    /// Explain an anomaly or a consistency model: what it is, an example, what follows.
+    Explain(ExplainArgs),
     /// Say what this machine can do, what is missing, and the command that gets it.
     Doctor(DoctorArgs),
     /// Undo faults of running tests and remove what dead ones left behind.
@@ -399,6 +401,20 @@ pub(crate) enum Listing {
     Schedules,
     /// Lies that the memory target can tell.
     Lies,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  schism explain                         every name there is
+  schism explain G-nonadjacent-item      an anomaly
+  schism explain snapshot-isolation      a consistency model")]
+pub(crate) struct ExplainArgs {
+    /// An anomaly or a consistency model, in upper or lower case; a workload or a fault, too [default: list all].
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Print JSON instead.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

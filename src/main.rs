@@ -53,6 +53,7 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
         Command::Convert(args) => commands::convert(&args),
         Command::Report(args) => commands::report(&args),
         Command::List(args) => commands::list(&args),
+        Command::Explain(args) => commands::explain(&args),
         Command::Doctor(args) => commands::doctor(&args),
         Command::Heal(args) => commands::heal(&args),
         Command::Completions { shell } => {

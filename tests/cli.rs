@@ -69,6 +69,8 @@ fn unknown_names_list_the_valid_ones_nearest_first() {
             "no consistency model `serialisable`; choose one of: serializable, ",
         ),
         ("check --model sets x", "no model `sets`; choose one of: set, "),
+        ("explain G-sngle", "no anomaly or consistency model `G-sngle`; choose one of: G-single, "),
+        ("explain serialisable --json", "choose one of: serializable, "),
         ("list tragets", "'tragets' for '<WHAT>'"),
         ("run memory --route primry", "primary"),
         ("completions bsh", "bash"),
@@ -625,7 +627,7 @@ fn completions_offer_the_commands_and_nothing_internal() {
 fn every_command_explains_itself() {
     let all = call(&["--help"]).expect(0).stdout;
     assert!(all.contains("Exit codes: 0 valid, 1 invalid, 2 unknown, 254") && all.contains("Examples:"), "{all}");
-    for command in ["run", "plan", "check", "report", "list", "doctor", "heal", "completions"] {
+    for command in ["run", "plan", "check", "report", "list", "explain", "doctor", "heal", "completions"] {
         assert!(all.contains(command), "{all}");
         let help = call(&[command, "--help"]).expect(0).stdout;
         assert!(help.contains(&format!("Usage: schism {command}")) && help.lines().count() > 4, "{help}");
@@ -757,4 +759,56 @@ fn histories_are_converted() {
         assert!(ended.stdout.is_empty() && ended.stderr.contains(says), "{args:?}: {}", ended.stderr);
     }
     assert_eq!(fs::read_to_string(path("h.edn")).unwrap().lines().count(), 3);
+}
+
+#[test]
+fn explain_teaches_anomalies_and_models() {
+    let ended = call(&["explain", "g-nonadjacent-ITEM"]).expect(0);
+    for says in [
+        "G-nonadjacent-item: an anomaly\n\nLong fork: ",
+        "\n    T3: r x [1], r y nil\n    T4: r x nil, r y [1]\n",
+        "\nreported as     G-nonadjacent-item (list-append)\n",
+        "\nforbidden by    repeatable-read, snapshot-isolation\n",
+        "\nallowed by ",
+        "Analysing snapshot isolation",
+    ] {
+        assert!(ended.stdout.contains(says), "{says:?} is not in {}", ended.stdout);
+    }
+    assert!(call(&["explain", "G-cursor"]).expect(0).stdout.contains("never: a history knows no cursors"));
+    assert!(call(&["explain", "GSIa"]).expect(0).stdout.contains("\nforbidden by    no model: the lattice draws no "));
+    let anomaly = call(&["explain", "G1a", "--json"]).expect(0).json();
+    assert_eq!(anomaly["kind"], "anomaly");
+    assert_eq!(anomaly["forbidden-by-weakest"][0], "read-committed");
+    assert_eq!(anomaly["allowed-by"][0], "read-uncommitted");
+    assert_eq!(anomaly["example"]["transactions"][0], "T1 (aborted): append x 1");
+
+    let ended = call(&["explain", "pl-si"]).expect(0);
+    for says in [
+        "snapshot-isolation: a consistency model, also called PL-SI\n",
+        "\nforbids         internal, G1, G-SI, G-nonadjacent, ",
+        "\nimplied by      serializable, strong-session-snapshot-isolation, strong-serializable\n",
+    ] {
+        assert!(ended.stdout.contains(says), "{says:?} is not in {}", ended.stdout);
+    }
+    let model = call(&["explain", "PRAM", "--json"]).expect(0).json();
+    assert_eq!(model["kind"], "model");
+    assert_eq!(model["implied-by"][0], "causal");
+    assert!(call(&["explain", "PRAM"]).expect(0).stdout.contains("the lattice ties no anomaly to it"));
+}
+
+#[test]
+fn explain_lists_every_name_in_groups() {
+    let text = call(&["explain"]).expect(0).stdout;
+    let json = call(&["explain", "--json"]).expect(0).json();
+    let names: Vec<&str> = json["names"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let in_groups = ["anomalies", "models"].iter().flat_map(|of| json[of].as_array().unwrap());
+    let in_groups = in_groups.flat_map(|group| group["names"].as_array().unwrap()).filter_map(Value::as_str);
+    assert!(in_groups.into_iter().all(|name| names.contains(&name)));
+    assert!(names.len() > 90, "{names:?}");
+    for name in &names {
+        assert!(text.contains(name), "{name}");
+    }
+    // Of workloads and faults what `list` says.
+    assert!(call(&["explain", "list-append"]).expect(0).stdout.contains("transactions append to lists"));
+    assert!(call(&["explain", "partition"]).expect(0).stdout.starts_with("partition  "));
 }

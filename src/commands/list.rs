@@ -22,17 +22,30 @@ pub(crate) fn list(args: &ListArgs) -> anyhow::Result<u8> {
         print_line(&serde_json::to_string_pretty(&rows)?)?;
         return Ok(exit::VALID);
     }
+    print(&lines(&rows))?;
+    Ok(exit::VALID)
+}
+
+/// A row of a workload or a kind of faults, for whoever asks what a name means.
+pub(super) fn named(name: &str) -> Option<Value> {
+    workloads()
+        .into_iter()
+        .chain(faults())
+        .find(|row| row["name"].as_str().is_some_and(|known| known.eq_ignore_ascii_case(name)))
+}
+
+/// Each row as people read it.
+pub(super) fn lines(rows: &[Value]) -> String {
     let width = rows.iter().map(|row| row["name"].as_str().unwrap_or_default().len()).max().unwrap_or(0);
     let mut text = String::new();
-    for row in &rows {
+    for row in rows {
         let (name, description) = (row["name"].as_str(), row["description"].as_str());
         text.push_str(&format!("{:<width$}  {}\n", name.unwrap_or_default(), description.unwrap_or_default()));
         for (name, meaning) in row["options"].as_object().into_iter().flatten() {
             text.push_str(&format!("{:<width$}    {name}: {}\n", "", meaning.as_str().unwrap_or_default()));
         }
     }
-    print(&text)?;
-    Ok(exit::VALID)
+    text
 }
 
 fn targets() -> Vec<Value> {

@@ -5,6 +5,7 @@ mod check;
 mod convert;
 mod doctor;
 mod evidence;
+mod explain;
 mod list;
 mod plan;
 mod run;
@@ -15,6 +16,7 @@ pub(crate) use self::{
     check::check,
     convert::convert,
     doctor::{doctor, heal},
+    explain::explain,
     list::list,
     plan::plan,
     run::{report, run, run_inside},

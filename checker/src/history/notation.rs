@@ -17,6 +17,7 @@
 //! | `add 5`, `read` | a set | `[5 6]` |
 //! | `w 1 5`, `cas 1 5 6`, `r 1` | a register: key, value(s) | `5` or `nil` |
 //! | `txn a 1 5, r 1, r 2` | list-append: append to key 1, read keys 1 and 2 | `txn a 1 5, r 1 [5], r 2 nil` |
+//! | `txn w 1 5, r 2` | rw-register: write key 1, read key 2 | `txn w 1 5, r 2 7` |
 //!
 //! After that, in any order: `@n1` (node), `!timeout` (class of the error), `final`, `t=12` (time in milliseconds;
 //! else one more than the event before). Side channels:
@@ -287,9 +288,24 @@ fn invoked(words: &[&str]) -> Result<(F, Value), String> {
                 })
                 .collect(),
         ),
+        (F::Txn, Value::List(mops)) => Value::list(mops.iter().map(unanswered).collect()),
         (_, value) => value,
     };
     Ok((f, value))
+}
+
+/// A register's micro-operation without the answer of its read.
+fn unanswered(mop: &Value) -> Value {
+    match mop {
+        Value::List(parts) if parts.first() == Some(&word("r")) => {
+            Value::list(parts.iter().take(2).cloned().chain([Value::Nil]).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+fn word(word: &str) -> Value {
+    Value::Other(Box::new(word.into()))
 }
 
 /// f and value with the answers of reads, as far as they stand there.
@@ -305,8 +321,12 @@ fn completed(words: &[&str]) -> Result<(F, Value), String> {
         ("r", [key, value]) => (F::Read, Value::keyed(int(key)?, optional_int(&[value])?)),
         ("txn", mops) => {
             let joined = mops.join(" ");
-            let mops = joined.split(',').map(str::trim).filter(|mop| !mop.is_empty()).map(mop);
-            (F::Txn, Value::txn(mops.collect::<Result<_, _>>()?))
+            let mops = joined.split(',').map(str::trim).filter(|mop| !mop.is_empty());
+            if mops.clone().any(is_of_register) {
+                (F::Txn, Value::list(mops.map(register_mop).collect::<Result<_, _>>()?))
+            } else {
+                (F::Txn, Value::txn(mops.map(mop).collect::<Result<_, _>>()?))
+            }
         }
         (other, _) => return Err(format!("no operation {other} with these arguments")),
     })
@@ -319,6 +339,28 @@ fn mop(text: &str) -> Result<Mop, String> {
         ["r", key] | ["r", key, "nil"] => Ok(Mop::Read { key: int(key)?, list: None }),
         ["r", key, ..] => Ok(Mop::Read { key: int(key)?, list: Some(ints(&words[2..])?) }),
         _ => Err(format!("{text}: a KEY ELEMENT, or r KEY [LIST]")),
+    }
+}
+
+/// Whether only a register can do this: what reads nil may be either.
+fn is_of_register(mop: &str) -> bool {
+    match mop.split_whitespace().collect::<Vec<_>>()[..] {
+        ["w", ..] => true,
+        ["r", _, value] => value.parse::<i64>().is_ok(),
+        _ => false,
+    }
+}
+
+fn register_mop(text: &str) -> Result<Value, String> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    match words[..] {
+        ["w", key, value] => Ok(Value::list(vec![word("w"), Value::Int(int(key)?), Value::Int(int(value)?)])),
+        ["r", key, ref value @ ..] => {
+            let value = if value.is_empty() { None } else { optional_int(value)? };
+            let value = value.map_or(Value::Nil, Value::Int);
+            Ok(Value::list(vec![word("r"), Value::Int(int(key)?), value]))
+        }
+        _ => Err(format!("{text}: w KEY VALUE, or r KEY [VALUE]")),
     }
 }
 

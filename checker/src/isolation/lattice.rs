@@ -19,19 +19,19 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A consistency model.
-struct Model {
+pub(super) struct Model {
     /// The canonical name.
-    name: &'static str,
+    pub(super) name: &'static str,
     /// What people call it, first the name that results use. None: the canonical one.
-    friendly: &'static [&'static str],
+    pub(super) friendly: &'static [&'static str],
     /// Models that hold wherever this one does.
-    implies: &'static [&'static str],
+    pub(super) implies: &'static [&'static str],
     /// Anomalies that it forbids by itself; those that imply them, and those of the models above, too.
-    forbids: &'static [&'static str],
+    pub(super) forbids: &'static [&'static str],
 }
 
 /// All models, the weaker first.
-const MODELS: &[Model] = &[
+pub(super) const MODELS: &[Model] = &[
     Model {
         name: "PL-1",
         friendly: &["read-uncommitted"],
@@ -266,7 +266,7 @@ fn model(name: &str) -> Option<&'static Model> {
 }
 
 /// The name that results use.
-fn friendly(canonical: &'static str) -> &'static str {
+pub(super) fn friendly(canonical: &'static str) -> &'static str {
     model(canonical).and_then(|model| model.friendly.first().copied()).unwrap_or(canonical)
 }
 
@@ -323,7 +323,7 @@ fn weaker(canonical: &str) -> Vec<&'static str> {
     model(canonical).map(|model| model.implies.to_vec()).unwrap_or_default()
 }
 
-fn stronger(canonical: &str) -> Vec<&'static str> {
+pub(super) fn stronger(canonical: &str) -> Vec<&'static str> {
     MODELS.iter().filter(|model| model.implies.contains(&canonical)).map(|model| model.name).collect()
 }
 
@@ -365,8 +365,12 @@ pub fn boundary<'n>(anomalies: impl IntoIterator<Item = &'n str>) -> (Vec<&'stat
     (not.into_keys().collect(), also_not.into_keys().collect())
 }
 
-fn closure_of_weaker(name: &'static str) -> BTreeSet<&'static str> {
+pub(super) fn closure_of_weaker(name: &'static str) -> BTreeSet<&'static str> {
     closure([name], weaker)
+}
+
+pub(super) fn closure_of_stronger(name: &'static str) -> BTreeSet<&'static str> {
+    closure([name], stronger)
 }
 
 #[cfg(test)]

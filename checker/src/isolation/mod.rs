@@ -8,6 +8,7 @@
 mod append;
 mod certificate;
 mod cycles;
+pub mod explain;
 mod graph;
 mod lattice;
 pub mod list_append;
