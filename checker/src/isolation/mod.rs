@@ -26,7 +26,7 @@ use crate::{
     say::{self, Findings},
 };
 use cycles::{Component, Cycle, Work};
-use graph::{Csr, EDGES_MAX, Edge, EdgeKind, Edges, NODES_MAX, NONE, Timed, components};
+use graph::{Csr, EDGE_BYTES, Edge, EdgeKind, Edges, NODES_MAX, NONE, Timed, components};
 use txn_words::the_txn;
 
 /// What is asked.
@@ -47,6 +47,8 @@ pub struct Settings {
     pub linearizable_keys: bool,
     /// How many edges may be looked at in each component of the graph.
     pub edges_per_component: u64,
+    /// How many dependencies may be kept. What is found in them is there; what is not may be, and is unknown.
+    pub edges_max: usize,
 }
 
 impl Settings {
@@ -57,6 +59,12 @@ impl Settings {
     #[must_use]
     pub fn edges_in(limit_ms: u64) -> u64 {
         limit_ms.saturating_mul(Self::EDGES_PER_SECOND / 1000)
+    }
+
+    /// As many dependencies as fit into this much memory.
+    #[must_use]
+    pub const fn edges_within(memory_bytes: usize) -> usize {
+        memory_bytes / EDGE_BYTES
     }
 
     /// Elle looks only at what completed.
@@ -75,6 +83,7 @@ impl Default for Settings {
             sequential_keys: false,
             linearizable_keys: false,
             edges_per_component: Self::edges_in(10_000),
+            edges_max: Self::edges_within(1_200_000_000),
         }
     }
 }
@@ -202,11 +211,11 @@ pub fn check(history: &History, settings: &Settings) -> Check {
     let edges = match &index {
         Index::Append(index) => {
             index.phenomena(&mut found, settings);
-            index.edges()
+            index.edges(settings.edges_max)
         }
         Index::Register(index) => {
             index.phenomena(&mut found, settings);
-            index.edges()
+            index.edges(settings.edges_max)
         }
     };
     let undecided = cycles_of(history, settings, &index, edges, extra, &mut found, &mut result);
@@ -238,7 +247,7 @@ fn cycles_of(
     let left_out = edges.left_out;
     let csr = edges.into_csr(history.len());
     result.edges = csr.edges() as u64;
-    if csr.edges() == 0 && !any_reflexive && after.iter().all(|after| *after == NONE) {
+    if csr.edges() == 0 && left_out == 0 && !any_reflexive && after.iter().all(|after| *after == NONE) {
         found.add(history, "empty-transaction-graph", &[], || {
             "nothing in the history depends on anything else: it says nothing of isolation".into()
         });
@@ -249,7 +258,11 @@ fn cycles_of(
         // What is found in the rest is there; what is not may be.
         undecided.extend(lattice::CYCLES.iter().copied());
         found.add(history, "cycle-search-timeout", &[], || {
-            format!("more than {EDGES_MAX} dependencies; {left_out} of them were not looked at")
+            format!(
+                "there was no memory for more than {} dependencies: {left_out} were left out, and cycles through them not \
+                 found",
+                settings.edges_max
+            )
         });
     }
     for members in members_of(&of[..history.len()]) {
