@@ -242,7 +242,8 @@ pub(crate) struct CheckArgs {
     /// that the answer is the same on every machine.
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_ms)]
     pub(crate) time_limit: u64,
-    /// How much memory that search may take, for example 500MB or 2GB [default: half of what is free].
+    /// How much memory that search may take, or the dependencies between transactions (24 bytes each); for example 500MB
+    /// or 2GB [default: half of what is free].
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     pub(crate) memory_limit: Option<usize>,
     /// Print only `FILE<TAB>true|false|unknown` a file.

@@ -127,7 +127,7 @@ fn check_file(file: &Path, args: &CheckArgs, said: &mut BTreeSet<String>) -> any
         max_transfer: args.max_transfer,
         allow_negative_balances: args.allow_negative_balances,
     };
-    let isolation = transactions::settings(&args.transactions);
+    let isolation = transactions::settings(&args.transactions, memory_bytes);
     let options = Options { linearizability: budget, isolation, jepsen };
     let cannot = |error| usage(format!("{}: {error}", path.display()));
     let checks = if let Some(certificate) = &args.certificate {

@@ -4,8 +4,8 @@ use schism_checker::isolation::Settings;
 
 use crate::cli::TransactionArgs;
 
-/// The options as the checker takes them.
-pub(crate) fn settings(args: &TransactionArgs) -> Settings {
+/// The options as the checker takes them. `memory_bytes`: what the graph of dependencies may take.
+pub(crate) fn settings(args: &TransactionArgs, memory_bytes: usize) -> Settings {
     let default = Settings::default();
     Settings {
         consistency_models: models(args),
@@ -14,6 +14,7 @@ pub(crate) fn settings(args: &TransactionArgs) -> Settings {
         wfr_keys: args.wfr_keys,
         sequential_keys: args.sequential_keys,
         linearizable_keys: args.linearizable_keys,
+        edges_max: Settings::edges_within(memory_bytes),
         edges_per_component: args.cycle_search_timeout.map_or(default.edges_per_component, Settings::edges_in),
         ..default
     }

@@ -494,6 +494,14 @@ impl HistoryBuilder {
         }
     }
 
+    /// What transactions do, where the workload has any.
+    pub(super) const fn txn_kind(&self) -> Option<TxnKind> {
+        match self.shapes {
+            Shapes::Txn(kind) => Some(kind),
+            _ => None,
+        }
+    }
+
     /// Adds an event.
     pub fn push(&mut self, event: Event) {
         self.push_from(event, None);

@@ -17,7 +17,10 @@ use serde::{
 
 use super::{
     Event, EventType, F, Header, History, HistoryBuilder, Mop, OpError, Problem, Problems, Process, Value,
-    interned::Words, value::Item,
+    interned::Words,
+    txn_line,
+    txns::{TxnBuffer, TxnKind},
+    value::Item,
 };
 
 /// A line longer than this is refused: it is a file of another kind.
@@ -255,6 +258,8 @@ pub(super) fn read_with(mut reader: impl BufRead, options: &ReadOptions, keep: b
     let mut problems = Problems::default();
     let mut line = Vec::new();
     let mut number = 0_u64;
+    let mut reads_txns = false;
+    let mut txn = TxnBuffer::default();
     loop {
         line.clear();
         number += 1;
@@ -279,6 +284,8 @@ pub(super) fn read_with(mut reader: impl BufRead, options: &ReadOptions, keep: b
         let Some(builder) = &mut builder else {
             match first_line(text, number, options, &strings, keep) {
                 Ok((started, header_problem)) => {
+                    // Those who keep events keep values as they were written.
+                    reads_txns = !keep && started.txn_kind() == Some(TxnKind::ListAppend);
                     builder = Some(started);
                     if let Some(problem) = header_problem {
                         problems.push(problem);
@@ -292,6 +299,10 @@ pub(super) fn read_with(mut reader: impl BufRead, options: &ReadOptions, keep: b
             }
             continue;
         };
+        if reads_txns && let Some(event) = txn_line::read(text, &mut txn, &strings) {
+            builder.push_txn(event, Some(&txn), Some(number));
+            continue;
+        }
         match parse(text, &strings) {
             Ok(event) => builder.push_from(event, Some(number)),
             Err(_) if !whole => {

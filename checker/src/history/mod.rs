@@ -22,6 +22,7 @@ mod porcupine;
 mod problem;
 mod sessions;
 mod side;
+mod txn_line;
 mod txns;
 mod value;
 

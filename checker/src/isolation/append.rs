@@ -243,8 +243,8 @@ impl<'h> Index<'h> {
     }
 
     /// All edges between transactions that data makes.
-    pub(crate) fn edges(&self) -> Edges {
-        let mut edges = Edges::default();
+    pub(crate) fn edges(&self, edges_max: usize) -> Edges {
+        let mut edges = Edges::new(edges_max);
         let txns = self.history.txns();
         for key in 0..txns.keys_len() as u32 {
             let order = self.order_of(key);

@@ -142,7 +142,10 @@ fn serial_order(history: &History, settings: &Settings) -> Result<(Vec<u32>, Vec
     if !found.by_kind.is_empty() {
         return Err("there are anomalies, which the models asked for allow");
     }
-    let mut edges = index.edges();
+    let mut edges = index.edges(settings);
+    if edges.left_out > 0 {
+        return Err("there are more dependencies than could be kept");
+    }
     let prohibited = lattice::prohibited(&models_asked(history, settings), &settings.anomalies);
     let after = match order_asked(&prohibited) {
         Some(EdgeKind::Realtime) => after_ok(history),

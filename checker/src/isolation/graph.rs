@@ -56,9 +56,9 @@ const KIND_SHIFT: u32 = 29;
 /// More nodes than this cannot be numbered beside an edge's kind.
 pub(crate) const NODES_MAX: usize = 1 << KIND_SHIFT;
 
-/// More edges than this are not kept: they would take more than 600 MB. (Where thousands of reads of one key all found it
-/// empty and thousands of transactions wrote it, each of the former depends on each of the latter.)
-pub(crate) const EDGES_MAX: usize = 50_000_000;
+/// What an edge takes while edges are collected and sorted: eight bytes in the list and as many as sixteen where it is
+/// being moved to a larger place; then eight to sixteen in the list and four in its row.
+pub(crate) const EDGE_BYTES: usize = 24;
 
 /// An edge while edges are collected.
 pub(crate) type Edge = (u32, u32, EdgeKind);
@@ -72,9 +72,10 @@ pub(crate) struct Csr {
 }
 
 /// Collects edges, eight bytes each.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Edges {
     list: Vec<(u32, u32)>,
+    edges_max: usize,
     /// Edges for which there was no room.
     pub(crate) left_out: u64,
     /// Some transaction depends on itself. No edge, but not nothing either.
@@ -82,13 +83,21 @@ pub(crate) struct Edges {
 }
 
 impl Edges {
+    /// More than `edges_max` are not kept. (Where thousands of reads of one key all found it empty and thousands of
+    /// transactions wrote it, each of the former depends on each of the latter.)
+    pub(crate) fn new(edges_max: usize) -> Self {
+        // Rows are numbered in 32 bits.
+        let edges_max = edges_max.min(u32::MAX as usize);
+        Self { list: Vec::new(), edges_max, left_out: 0, any_reflexive: false }
+    }
+
     pub(crate) fn push(&mut self, from: u32, to: u32, kind: EdgeKind) {
-        if self.list.len() >= EDGES_MAX {
-            self.left_out += 1;
-        } else if from != to {
+        if from == to {
+            self.any_reflexive = true;
+        } else if self.list.len() < self.edges_max {
             self.list.push((from, to | ((kind as u32) << KIND_SHIFT)));
         } else {
-            self.any_reflexive = true;
+            self.left_out += 1;
         }
     }
 
@@ -259,7 +268,7 @@ mod tests {
     use super::*;
 
     fn csr(nodes: usize, edges: &[(u32, u32)]) -> Csr {
-        let mut list = Edges::default();
+        let mut list = Edges::new(edges.len());
         for (from, to) in edges {
             list.push(*from, *to, EdgeKind::Ww);
         }

@@ -22,14 +22,15 @@
 //! session and real-time edges), intermediate reads (G1b), and write skew between transactions whose reads are more than
 //! 32 appends old. A history without the anomalies above is not proven isolated, and the summary says so.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
+use super::{graph::NONE, versions::Versions};
 use crate::{
     Check, Details, Validity, authority,
-    history::{ClaimedRole, F, History, MopRef, Op, Outcome},
+    history::{ClaimedRole, F, History, MopKind, MopRef, Op, Outcome, Txns},
     say::{self, Findings},
 };
 
@@ -148,23 +149,126 @@ pub struct LostAppend {
     pub ok_index: u64,
 }
 
-/// What is known of one element of one list.
-#[derive(Debug, Clone, Copy)]
-struct Appended {
-    /// The operation that appended it. Of several (a malformed workload), one that did not fail.
-    op: usize,
-    failed: bool,
-    /// The acknowledging event.
-    ok: Option<u64>,
+/// Who appended what, by version: each element of each list has a number.
+struct Appended<'h> {
+    history: &'h History,
+    versions: Versions,
+    /// The operation that appended it; [`NONE`]: nobody. Of several (a malformed workload), one that did not fail.
+    op: Vec<u32>,
     /// Appended more than once: a malformed workload, whose lists may hold it more than once.
-    repeated: bool,
+    repeated: Vec<bool>,
 }
 
-/// A list as one micro-operation read it.
+impl<'h> Appended<'h> {
+    /// `None`: there is more than can be numbered.
+    fn new(history: &'h History) -> Option<Self> {
+        let versions = Versions::of(history.txns())?;
+        u32::try_from(history.len()).ok()?;
+        let mut appended =
+            Self { history, op: vec![NONE; versions.len()], repeated: vec![false; versions.len()], versions };
+        let txns = history.txns();
+        for op in txn_ids(history) {
+            let is_ok = history.outcome(op) == Outcome::Ok;
+            for at in txns.range(op) {
+                let (MopKind::Append, key, element) = txns.raw(at) else { continue };
+                let version = appended.version(key, element as i64);
+                let before = appended.op[version];
+                if before == NONE {
+                    appended.op[version] = op as u32;
+                    continue;
+                }
+                let outcome = history.outcome(before as usize);
+                if outcome == Outcome::Fail || (outcome == Outcome::Info && is_ok) {
+                    appended.op[version] = op as u32;
+                }
+                appended.repeated[version] = true;
+            }
+        }
+        Some(appended)
+    }
+
+    /// The number of an element that the history holds, of the key of this number.
+    fn version(&self, key: u32, element: i64) -> usize {
+        self.versions.get(key, element) as usize
+    }
+
+    fn op(&self, key: u32, element: i64) -> Option<usize> {
+        Some(self.op[self.version(key, element)]).filter(|op| *op != NONE).map(|op| op as usize)
+    }
+
+    /// The event that acknowledged an operation's appends.
+    fn ok(&self, op: usize) -> Option<u64> {
+        self.history.complete_index(op).filter(|_| self.history.outcome(op) == Outcome::Ok)
+    }
+}
+
+/// A list as one micro-operation of an ok transaction read it.
 #[derive(Debug, Clone, Copy)]
 struct ListRead<'h> {
-    op: Op<'h>,
+    op: u32,
     list: &'h [i64],
+}
+
+impl ListRead<'_> {
+    fn invoke_index(&self, history: &History) -> u64 {
+        history.invoke_index(self.op as usize)
+    }
+
+    fn complete_index(&self, history: &History) -> Option<u64> {
+        history.complete_index(self.op as usize)
+    }
+
+    fn node<'h>(&self, history: &'h History) -> Option<&'h str> {
+        history.op(self.op as usize)?.node
+    }
+
+    fn the_txn(&self, history: &History) -> String {
+        history.op(self.op as usize).map_or_else(String::new, |op| the_txn(&op))
+    }
+}
+
+/// Something of each key, in one piece.
+struct ByKey<T> {
+    starts: Vec<usize>,
+    items: Vec<T>,
+}
+
+impl<T: Copy> ByKey<T> {
+    fn new(keys: usize, none: T, mut each: impl FnMut(&mut dyn FnMut(u32, T))) -> Self {
+        let mut starts = vec![0; keys + 1];
+        each(&mut |key, _| starts[key as usize + 1] += 1);
+        for key in 0..keys {
+            starts[key + 1] += starts[key];
+        }
+        let mut items = vec![none; starts[keys]];
+        let mut at = starts.clone();
+        each(&mut |key, item| {
+            items[at[key as usize]] = item;
+            at[key as usize] += 1;
+        });
+        Self { starts, items }
+    }
+
+    fn of(&self, key: u32) -> &[T] {
+        &self.items[self.starts[key as usize]..self.starts[key as usize + 1]]
+    }
+}
+
+/// The operations that are transactions.
+fn txn_ids(history: &History) -> impl Iterator<Item = usize> + '_ {
+    history.ops().filter(|op| *op.f == F::Txn).map(|op| op.id)
+}
+
+/// What a read of an ok transaction saw.
+fn list_of(txns: &Txns, kind: MopKind, arg: u64) -> Option<&[i64]> {
+    match kind {
+        MopKind::ReadNil => Some(&[]),
+        MopKind::Read => {
+            let (list, len) = Txns::list_of(arg);
+            Some(&txns.list_at(list).1[..len as usize])
+        }
+        _ => None,
+    }
 }
 
 /// The anomalies found.
@@ -199,75 +303,96 @@ pub fn check(history: &History) -> Check {
         ..ListAppendResult::default()
     };
     let mut found = Found::default();
-    let mut appended: FxHashMap<(i64, i64), Appended> = FxHashMap::default();
-    let mut reads: BTreeMap<i64, Vec<ListRead<'_>>> = BTreeMap::new();
-    for op in history.ops().filter(|op| *op.f == F::Txn) {
-        result.txns[op.outcome as usize] += 1;
-        for mop in op.mops() {
-            match mop {
-                MopRef::Append { key, element } => {
-                    let failed = op.outcome == Outcome::Fail;
-                    let ok = op.complete_index.filter(|_| op.outcome == Outcome::Ok);
-                    result.appends_acknowledged += u64::from(ok.is_some());
-                    let new = Appended { op: op.id, failed, ok, repeated: false };
-                    appended
-                        .entry((key, element))
-                        .and_modify(|before| {
-                            if before.failed || (before.ok.is_none() && new.ok.is_some()) {
-                                *before = new;
-                            }
-                            before.repeated = true;
-                        })
-                        .or_insert(new);
+    let txns = history.txns();
+    let Some(appended) = Appended::new(history) else {
+        return verdict(result, found, false, too_large());
+    };
+    for op in txn_ids(history) {
+        result.txns[history.outcome(op) as usize] += 1;
+        if history.outcome(op) == Outcome::Ok {
+            let appends = txns.range(op).filter(|at| txns.raw(*at).0 == MopKind::Append);
+            result.appends_acknowledged += appends.count() as u64;
+        }
+    }
+    let reads = ByKey::new(txns.keys_len(), ListRead { op: NONE, list: &[] }, |visit| {
+        for op in txn_ids(history).filter(|op| history.outcome(*op) == Outcome::Ok) {
+            for at in txns.range(op) {
+                let (kind, key, arg) = txns.raw(at);
+                if let Some(list) = list_of(txns, kind, arg) {
+                    visit(key, ListRead { op: op as u32, list });
                 }
-                MopRef::Read { key, list } if op.outcome == Outcome::Ok => {
-                    let list = list.unwrap_or_default();
-                    reads.entry(key).or_default().push(ListRead { op, list });
-                }
-                _ => {}
             }
+        }
+    });
+    let mut keys: Vec<u32> = (0..txns.keys_len() as u32).collect();
+    keys.sort_unstable_by_key(|key| txns.key(*key));
+
+    internal(history, &mut found);
+    let mut longest: Vec<Option<&[i64]>> = vec![None; keys.len()];
+    for key in &keys {
+        longest[*key as usize] = contents(*key, reads.of(*key), &appended, &mut found);
+    }
+    lost_updates(history, &mut found);
+    write_skews(&appended, &longest, &mut found);
+    let undecided = lost_appends(&appended, &keys, &reads, &mut found, &mut result);
+    verdict(result, found, reads.items.is_empty(), undecided)
+}
+
+fn too_large() -> Undecided {
+    Undecided { reason: Some("the history is larger than can be numbered".into()), elements: 0 }
+}
+
+/// What a transaction knows of a key: the whole list as it read it, if it did, and what it appended since.
+struct Known<'h> {
+    key: i64,
+    read: Option<&'h [i64]>,
+    appended: Vec<i64>,
+}
+
+impl Known<'_> {
+    fn agrees(&self, list: &[i64]) -> bool {
+        match self.read {
+            None => list.ends_with(&self.appended),
+            Some(read) => list.strip_prefix(read).is_some_and(|end| end == self.appended),
         }
     }
 
-    internal(history, &mut found);
-    let mut longest: FxHashMap<i64, &[i64]> = FxHashMap::default();
-    for (key, reads) in &reads {
-        if let Some(list) = contents(history, *key, reads, &appended, &mut found) {
-            longest.insert(*key, list);
-        }
+    fn expected(&self) -> Vec<i64> {
+        [self.read.unwrap_or_default(), &self.appended].concat()
     }
-    lost_updates(history, &mut found);
-    write_skews(history, &appended, &longest, &mut found);
-    let undecided = lost_appends(history, &appended, &reads, &mut found, &mut result);
-    verdict(result, found, reads.is_empty(), undecided)
 }
 
 /// `internal`: each transaction by itself.
 fn internal(history: &History, found: &mut Found) {
+    let mut known: Vec<Known<'_>> = Vec::new();
     for op in history.ops().filter(|op| *op.f == F::Txn && op.outcome == Outcome::Ok) {
-        // What the transaction knows of each key: the whole list as it read it, or only the end that it appended.
-        let mut known: BTreeMap<i64, (bool, Vec<i64>)> = BTreeMap::new();
+        known.clear();
         for mop in op.mops() {
             match mop {
-                MopRef::Append { key, element } => known.entry(key).or_default().1.push(element),
+                MopRef::Append { key, element } => match known.iter_mut().find(|known| known.key == key) {
+                    Some(known) => known.appended.push(element),
+                    None => known.push(Known { key, read: None, appended: vec![element] }),
+                },
                 MopRef::Read { key, list } => {
                     let list = list.unwrap_or_default();
-                    if let Some((whole, expected)) = known.get(&key) {
-                        let agrees = if *whole { list == expected.as_slice() } else { list.ends_with(expected) };
-                        if !agrees {
-                            found.add("internal", &[op.complete_index], || {
-                                let end = if *whole { "" } else { "a list that ends with " };
-                                format!(
-                                    "In {}, key {key} was read as {}, though by its own reads and appends before it \
-                                     must be {end}{}",
-                                    the_txn(&op),
-                                    short(list),
-                                    short(expected),
-                                )
-                            });
-                        }
+                    let now = Known { key, read: Some(list), appended: Vec::new() };
+                    let Some(known) = known.iter_mut().find(|known| known.key == key) else {
+                        known.push(now);
+                        continue;
+                    };
+                    if !known.agrees(list) {
+                        found.add("internal", &[op.complete_index], || {
+                            let end = if known.read.is_some() { "" } else { "a list that ends with " };
+                            format!(
+                                "In {}, key {key} was read as {}, though by its own reads and appends before it must be \
+                                 {end}{}",
+                                the_txn(&op),
+                                short(list),
+                                short(&known.expected()),
+                            )
+                        });
                     }
-                    known.insert(key, (true, list.to_vec()));
+                    *known = now;
                 }
                 _ => {}
             }
@@ -277,15 +402,11 @@ fn internal(history: &History, found: &mut Found) {
 
 /// Duplicates, garbage, aborted reads and incompatible orders of one key. Gives its longest read, if all others are
 /// prefixes of it.
-fn contents<'h>(
-    history: &History,
-    key: i64,
-    reads: &[ListRead<'h>],
-    appended: &FxHashMap<(i64, i64), Appended>,
-    found: &mut Found,
-) -> Option<&'h [i64]> {
+fn contents<'h>(key_id: u32, reads: &[ListRead<'h>], appended: &Appended<'h>, found: &mut Found) -> Option<&'h [i64]> {
+    let history = appended.history;
+    let key = history.txns().key(key_id);
     let mut by_length: Vec<&ListRead<'_>> = reads.iter().collect();
-    by_length.sort_by_key(|read| (read.list.len(), read.op.complete_index));
+    by_length.sort_by_key(|read| (read.list.len(), read.complete_index(history)));
     // Each list's elements need a look only beyond the longest list before it of which it is a continuation.
     let mut reported: FxHashSet<i64> = FxHashSet::default();
     let mut before: Option<&ListRead<'_>> = None;
@@ -293,22 +414,21 @@ fn contents<'h>(
     for read in &by_length {
         let looked_at = before.map_or(0, |before| common_prefix(before.list, read.list));
         for element in &read.list[looked_at..] {
-            match appended.get(&(key, *element)) {
+            match appended.op(key_id, *element) {
                 None => {
                     if reported.insert(*element) {
-                        found.add("garbage-read", &[read.op.complete_index], || {
-                            let txn = the_txn(&read.op);
+                        found.add("garbage-read", &[read.complete_index(history)], || {
+                            let txn = read.the_txn(history);
                             format!("Element {element} of key {key} was read by {txn}, but nobody ever appended it")
                         });
                     }
                 }
-                Some(Appended { failed: true, op, .. }) => {
+                Some(op) if history.outcome(op) == Outcome::Fail => {
                     if reported.insert(*element) {
-                        let writer = history.op(*op);
-                        let failed = writer.and_then(|op| op.complete_index);
-                        found.add("G1a", &[failed, read.op.complete_index], || {
-                            let writer = writer.map_or_else(String::new, |op| the_txn(&op));
-                            let txn = the_txn(&read.op);
+                        let failed = history.complete_index(op);
+                        found.add("G1a", &[failed, read.complete_index(history)], || {
+                            let writer = history.op(op).map_or_else(String::new, |op| the_txn(&op));
+                            let txn = read.the_txn(history);
                             format!("Element {element} of key {key} was read by {txn}, but {writer}, which appended it, failed")
                         });
                     }
@@ -319,11 +439,11 @@ fn contents<'h>(
         if looked_at < read.list.len() {
             let mut sorted = read.list.to_vec();
             sorted.sort_unstable();
-            let once = |element| appended.get(&(key, element)).is_none_or(|appended| !appended.repeated);
+            let once = |element| !appended.repeated[appended.version(key_id, element)];
             if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1] && once(pair[0])) {
                 in_order = false;
-                found.add("duplicate-elements", &[read.op.complete_index], || {
-                    let txn = the_txn(&read.op);
+                found.add("duplicate-elements", &[read.complete_index(history)], || {
+                    let txn = read.the_txn(history);
                     format!("Key {key} was read by {txn} with element {} twice: {}", pair[0], short(read.list))
                 });
             }
@@ -332,14 +452,15 @@ fn contents<'h>(
             && looked_at < before.list.len()
         {
             in_order = false;
-            found.add("incompatible-order", &[before.op.complete_index, read.op.complete_index], || {
+            let events = [before.complete_index(history), read.complete_index(history)];
+            found.add("incompatible-order", &events, || {
                 format!(
                     "Key {key} was read as {} by {}, and as {} by {}: neither is a prefix of the other, they part at \
                      position {looked_at}",
                     short_at(before.list, looked_at),
-                    the_txn(&before.op),
+                    before.the_txn(history),
                     short_at(read.list, looked_at),
-                    the_txn(&read.op),
+                    read.the_txn(history),
                 )
             });
         }
@@ -353,127 +474,123 @@ fn common_prefix(left: &[i64], right: &[i64]) -> usize {
     left.iter().zip(right).take_while(|(left, right)| left == right).count()
 }
 
-/// A key, and of the version that was read the length and the last element.
-type Version = (i64, usize, Option<i64>);
-
 /// `lost-update`: by key and version read first.
 fn lost_updates(history: &History, found: &mut Found) {
     // The version is told by its length and last element; elements are unique, and where they are not, a longer look
-    // below decides.
-    let mut by_version: FxHashMap<Version, Vec<(Op<'_>, &[i64])>> = FxHashMap::default();
-    let mut order: Vec<Version> = Vec::new();
-    for op in history.ops().filter(|op| *op.f == F::Txn && op.outcome == Outcome::Ok) {
-        let mops = op.mops();
-        let mut read: BTreeSet<i64> = BTreeSet::new();
-        for (at, mop) in mops.clone().enumerate() {
-            match mop {
-                MopRef::Read { key, list } if read.insert(key) => {
-                    let appends = |mop: &MopRef<'_>| matches!(mop, MopRef::Append { key: other, .. } if *other == key);
-                    if mops.clone().skip(at).any(|mop| appends(&mop)) {
-                        let list = list.unwrap_or_default();
-                        let version = (key, list.len(), list.last().copied());
-                        let txns = by_version.entry(version).or_default();
-                        if txns.is_empty() {
-                            order.push(version);
-                        }
-                        txns.push((op, list));
-                    }
-                }
-                _ => {}
+    // decides. Of each the number of its first reader among all of those, that reader, and what it read.
+    let mut first_of: FxHashMap<Version, (u32, u32, &[i64])> = FxHashMap::default();
+    let mut updates: Vec<(u32, [u32; 2], i64, &[i64])> = Vec::new();
+    let txns = history.txns();
+    for op in txn_ids(history).filter(|op| history.outcome(*op) == Outcome::Ok) {
+        let range = txns.range(op);
+        for at in range.clone() {
+            let (kind, key, arg) = txns.raw(at);
+            let Some(list) = list_of(txns, kind, arg) else { continue };
+            let is_of_key = |at: usize, is_append: bool| {
+                let (kind, other, _) = txns.raw(at);
+                other == key && (kind == MopKind::Append) == is_append
+            };
+            let is_first = !(range.start..at).any(|at| is_of_key(at, false));
+            if !is_first || !(at..range.end).any(|at| is_of_key(at, true)) {
+                continue;
+            }
+            let version = (txns.key(key), list.len(), list.last().copied());
+            let number = first_of.len() as u32;
+            let first = first_of.entry(version).or_insert((number, op as u32, list));
+            if first.1 != op as u32 && first.2 == list {
+                updates.push((first.0, [first.1, op as u32], version.0, list));
             }
         }
     }
-    for version in order {
-        let Some([first, rest @ ..]) = by_version.get(&version).map(Vec::as_slice) else { continue };
-        for second in rest.iter().filter(|second| second.1 == first.1) {
-            found.add("lost-update", &[first.0.complete_index, second.0.complete_index], || {
-                format!(
-                    "Both {} and {} read key {} as {} and then appended to it",
-                    the_txn(&first.0),
-                    the_txn(&second.0),
-                    version.0,
-                    short(first.1)
-                )
-            });
-        }
+    updates.sort_by_key(|(number, ..)| *number);
+    for (_, [first, second], key, list) in updates {
+        let (Some(first), Some(second)) = (history.op(first as usize), history.op(second as usize)) else { continue };
+        found.add("lost-update", &[first.complete_index, second.complete_index], || {
+            format!(
+                "Both {} and {} read key {key} as {} and then appended to it",
+                the_txn(&first),
+                the_txn(&second),
+                short(list)
+            )
+        });
     }
 }
 
+/// A key, and of the version that was read the length and the last element.
+type Version = (i64, usize, Option<i64>);
+
 /// `write-skew`, over the keys of which all reads agree on one order.
-fn write_skews(
-    history: &History,
-    appended: &FxHashMap<(i64, i64), Appended>,
-    longest: &FxHashMap<i64, &[i64]>,
-    found: &mut Found,
-) {
-    let positions = Positions {
-        longest,
-        of: longest
-            .iter()
-            .flat_map(|(key, list)| list.iter().enumerate().map(|(at, element)| ((*key, *element), at)))
-            .collect(),
-    };
+fn write_skews(appended: &Appended<'_>, longest: &[Option<&[i64]>], found: &mut Found) {
+    let history = appended.history;
+    let txns = history.txns();
+    // By version: where it stands in the longest read of its key, of which every read is a prefix.
+    let mut positions = vec![NONE; appended.op.len()];
+    for (key, list) in longest.iter().enumerate() {
+        for (at, element) in list.iter().copied().flatten().enumerate() {
+            positions[appended.version(key as u32, *element)] = at as u32;
+        }
+    }
     // Acknowledged elements that no read holds come after all that are read. In the order of operations.
-    let mut unread: FxHashMap<i64, Vec<i64>> = FxHashMap::default();
-    for op in history.ops().filter(|op| *op.f == F::Txn && op.outcome == Outcome::Ok) {
-        for mop in op.mops() {
-            if let MopRef::Append { key, element } = mop
-                && !positions.of.contains_key(&(key, element))
+    let mut unread: FxHashMap<u32, Vec<i64>> = FxHashMap::default();
+    for op in txn_ids(history).filter(|op| history.outcome(*op) == Outcome::Ok) {
+        for at in txns.range(op) {
+            if let (MopKind::Append, key, element) = txns.raw(at)
+                && longest[key as usize].is_some()
+                && positions[appended.version(key, element as i64)] == NONE
             {
-                unread.entry(key).or_default().push(element);
+                unread.entry(key).or_default().push(element as i64);
             }
         }
     }
-    let mut pairs: FxHashSet<(usize, usize)> = FxHashSet::default();
-    for first in history.ops().filter(|op| *op.f == F::Txn && op.outcome == Outcome::Ok) {
-        let mops = first.mops();
-        if !mops.clone().any(|mop| matches!(mop, MopRef::Append { .. })) {
-            continue;
-        }
-        for mop in mops {
-            let MopRef::Read { key, list } = mop else { continue };
-            let read_len = list.unwrap_or_default().len();
-            let Some(later) = longest.get(&key).and_then(|longest| longest.get(read_len..)) else { continue };
+    let mut pairs: FxHashSet<(u32, u32)> = FxHashSet::default();
+    // Of one transaction: each key that it appended to, and where the element stands.
+    let mut appends: Vec<(u32, u32)> = Vec::new();
+    for first in txn_ids(history).filter(|op| history.outcome(*op) == Outcome::Ok) {
+        appends.clear();
+        appends.extend(txns.range(first).filter_map(|at| match txns.raw(at) {
+            (MopKind::Append, key, element) if longest[key as usize].is_some() => {
+                Some((key, positions[appended.version(key, element as i64)]))
+            }
+            _ => None,
+        }));
+        for at in txns.range(first) {
+            let (kind, key, arg) = txns.raw(at);
+            let Some(list) = list_of(txns, kind, arg) else { continue };
+            let Some(later) = longest[key as usize].and_then(|longest| longest.get(list.len()..)) else { continue };
+            if appends.iter().all(|(other, _)| *other == key) {
+                continue;
+            }
             let unread = unread.get(&key).map_or(&[][..], Vec::as_slice);
             for element in later.iter().take(NEIGHBOURS).chain(unread.iter().take(NEIGHBOURS)) {
-                let Some(Appended { op, ok: Some(_), .. }) = appended.get(&(key, *element)) else { continue };
-                let Some(second) = history.op(*op).filter(|second| second.id != first.id) else { continue };
-                let Some(other) = positions.skewed(&first, key, &second) else { continue };
-                if pairs.insert((first.id.min(second.id), first.id.max(second.id))) {
+                let Some(second) = appended.op(key, *element) else { continue };
+                if second == first || history.outcome(second) != Outcome::Ok {
+                    continue;
+                }
+                // A key that the first one appended to and the second one read without that.
+                let other = appends.iter().filter(|(other, _)| *other != key).find(|(other, position)| {
+                    txns.range(second).any(|at| {
+                        let (kind, read, arg) = txns.raw(at);
+                        let lacks = |list: &[i64]| *position as usize >= list.len();
+                        read == *other && list_of(txns, kind, arg).is_some_and(lacks)
+                    })
+                });
+                let Some((other, _)) = other else { continue };
+                if pairs.insert((first.min(second) as u32, first.max(second) as u32))
+                    && let (Some(first), Some(second)) = (history.op(first), history.op(second))
+                {
                     found.add("write-skew", &[first.complete_index, second.complete_index], || {
                         format!(
-                            "{} read key {key} without element {element} of {}, which read key {other} without what the \
-                             first one appended to it",
+                            "{} read key {} without element {element} of {}, which read key {} without what the first one \
+                             appended to it",
                             say::capital(&the_txn(&first)),
+                            txns.key(key),
                             the_txn(&second),
+                            txns.key(*other),
                         )
                     });
                 }
             }
         }
-    }
-}
-
-/// Where each element stands in the longest read of its key, of which every read is a prefix.
-struct Positions<'p> {
-    longest: &'p FxHashMap<i64, &'p [i64]>,
-    of: FxHashMap<(i64, i64), usize>,
-}
-
-impl Positions<'_> {
-    /// A key other than `except` that `first` appended to and `second` read without that.
-    fn skewed(&self, first: &Op<'_>, except: i64, second: &Op<'_>) -> Option<i64> {
-        first.mops().find_map(|mop| match mop {
-            MopRef::Append { key, element } if key != except && self.longest.contains_key(&key) => {
-                let position = self.of.get(&(key, element)).copied().unwrap_or(usize::MAX);
-                let lacks = |mop| match mop {
-                    MopRef::Read { key: read, list } => read == key && position >= list.unwrap_or_default().len(),
-                    _ => false,
-                };
-                second.mops().any(lacks).then_some(key)
-            }
-            _ => None,
-        })
     }
 }
 
@@ -484,18 +601,20 @@ impl Positions<'_> {
 /// But such a read may lawfully be old, unless strict serializability is asked for: a serializable store may answer from
 /// yesterday's snapshot. So without final reads and under weaker models nothing is called lost.
 fn lost_appends(
-    history: &History,
-    appended: &FxHashMap<(i64, i64), Appended>,
-    reads: &BTreeMap<i64, Vec<ListRead<'_>>>,
+    appended: &Appended<'_>,
+    keys: &[u32],
+    reads: &ByKey<ListRead<'_>>,
     found: &mut Found,
     result: &mut ListAppendResult,
 ) -> Undecided {
+    let history = appended.history;
+    let txns = history.txns();
     let mut finals: Vec<Op<'_>> =
         history.ops().filter(|op| op.is_final && *op.f == F::Txn && op.outcome == Outcome::Ok).collect();
     finals.sort_by_key(|op| op.complete_index);
     let mut undecided = Undecided::default();
-    let authoritative: Option<FxHashSet<usize>> = match authority::authoritative(history, &finals) {
-        Ok(ops) => (!finals.is_empty()).then(|| ops.iter().map(|op| op.id).collect()),
+    let authoritative: Option<FxHashSet<u32>> = match authority::authoritative(history, &finals) {
+        Ok(ops) => (!finals.is_empty()).then(|| ops.iter().map(|op| op.id as u32).collect()),
         Err(why) => {
             undecided.reason = Some(why);
             Some(FxHashSet::default())
@@ -503,25 +622,39 @@ fn lost_appends(
     };
     let models = &history.header().consistency_models;
     let real_time = models.is_empty() || models.iter().any(|model| model == "strict-serializable");
-    let mut by_key: BTreeMap<i64, Vec<(i64, usize, u64)>> = BTreeMap::new();
-    for ((key, element), of) in appended {
-        if let Some(ok) = of.ok {
-            by_key.entry(*key).or_default().push((*element, of.op, ok));
+    // Of each key the acknowledged elements, each once, with who appended it and its acknowledgement.
+    let acknowledged = ByKey::new(txns.keys_len(), (0, 0, 0), |visit| {
+        let mut done = vec![false; appended.op.len()];
+        for op in txn_ids(history) {
+            let Some(ok) = appended.ok(op) else { continue };
+            for at in txns.range(op) {
+                let (MopKind::Append, key, element) = txns.raw(at) else { continue };
+                let version = appended.version(key, element as i64);
+                if appended.op[version] == op as u32 && !std::mem::replace(&mut done[version], true) {
+                    visit(key, (element as i64, op as u32, ok));
+                }
+            }
         }
-    }
-    let mut lost: Vec<(u64, i64, i64, usize, Option<ListRead<'_>>)> = Vec::new();
-    for (key, elements) in by_key {
-        let reads = reads.get(&key).map_or(&[][..], Vec::as_slice);
+    });
+    // By version: when it was last held, by the end of a read (final reads that count: for ever); 0: never, for no read
+    // ends with the first event.
+    let mut held_until = vec![0_u64; appended.op.len()];
+    let mut lost: Vec<(u64, i64, i64, u32, ListRead<'_>)> = Vec::new();
+    for key in keys {
+        let (elements, reads) = (acknowledged.of(*key), reads.of(*key));
+        if elements.is_empty() {
+            continue;
+        }
         // The reads that say what the last state is, of each node the last.
         let mut counted: Vec<ListRead<'_>> = Vec::new();
         match &authoritative {
             Some(ids) => {
                 let mut by_node: BTreeMap<Option<&str>, ListRead<'_>> = BTreeMap::new();
-                for read in reads.iter().filter(|read| ids.contains(&read.op.id)) {
+                for read in reads.iter().filter(|read| ids.contains(&read.op)) {
                     by_node
-                        .entry(read.op.node)
+                        .entry(read.node(history))
                         .and_modify(|last| {
-                            if last.op.complete_index <= read.op.complete_index {
+                            if last.complete_index(history) <= read.complete_index(history) {
                                 *last = *read;
                             }
                         })
@@ -532,12 +665,12 @@ fn lost_appends(
             None => {
                 let counts = |read: &&ListRead<'_>| {
                     history.claims().is_empty()
-                        || read.op.node.zip(read.op.complete_index).is_some_and(|(node, index)| {
+                        || read.node(history).zip(read.complete_index(history)).is_some_and(|(node, index)| {
                             authority::role_at(history, node, index) == Some(ClaimedRole::Primary)
                         })
                 };
                 counted.extend(reads.iter().filter(counts));
-                counted.sort_by_key(|read| read.op.invoke_index);
+                counted.sort_by_key(|read| read.invoke_index(history));
             }
         }
         if counted.is_empty() {
@@ -548,32 +681,31 @@ fn lost_appends(
         if authoritative.is_none() && !real_time {
             continue;
         }
-        // When each element was last held, by the end of a read (final reads that count: for ever).
-        let mut held_until: FxHashMap<i64, u64> = FxHashMap::default();
         for read in if by_finals { &counted } else { reads } {
-            let until = if by_finals { u64::MAX } else { read.op.complete_index.unwrap_or(0) };
+            let until = if by_finals { u64::MAX } else { read.complete_index(history).unwrap_or(0) };
             for element in read.list {
-                let held = held_until.entry(*element).or_insert(until);
+                let held = &mut held_until[appended.version(*key, *element)];
                 *held = (*held).max(until);
             }
         }
         // The read that decides: of final reads the first invoked, for none of them may be older than the element; of
         // others the last invoked.
         let decider = if by_finals {
-            counted.iter().min_by_key(|read| read.op.invoke_index).copied()
+            counted.iter().min_by_key(|read| read.invoke_index(history)).copied()
         } else {
             counted.last().copied()
         };
         let Some(decider) = decider else { continue };
+        let invoked = decider.invoke_index(history);
         for (element, op, ok) in elements {
-            let held = held_until.get(&element).copied();
-            if held == Some(u64::MAX) {
+            let held = held_until[appended.version(*key, *element)];
+            if held == u64::MAX {
                 continue;
             }
             // An element of the deciding read itself is held until its end.
-            if decider.op.invoke_index > ok && held.is_none_or(|held| decider.op.invoke_index > held) {
-                lost.push((ok, key, element, op, Some(decider)));
-            } else if held.is_none_or(|held| held < ok) {
+            if invoked > *ok && invoked > held {
+                lost.push((*ok, txns.key(*key), *element, *op, decider));
+            } else if held < *ok {
                 undecided.elements += 1;
             }
         }
@@ -584,16 +716,15 @@ fn lost_appends(
     }
     lost.sort_unstable_by_key(|(ok, key, element, ..)| (*ok, *key, *element));
     for (ok_index, key, element, op, decider) in lost {
-        let Some(op) = history.op(op) else { continue };
+        let Some(op) = history.op(op as usize) else { continue };
         let ok_ns = op.complete_ns.unwrap_or(op.invoke_ns);
         let node = op.node.map(Into::into);
         result.lost_appends.push(LostAppend { key, element, process: op.process, node, ok_ns, ok_index });
-        let decided = decider.and_then(|read| read.op.complete_index);
-        found.add("lost-append", &[Some(ok_index), decided], || {
+        found.add("lost-append", &[Some(ok_index), decider.complete_index(history)], || {
             let whose = if authoritative.is_some() {
                 "the final read of every primary lacks it".into()
             } else {
-                decider.map_or_else(String::new, |read| format!("it is gone for {}", the_txn(&read.op)))
+                format!("it is gone for {}", decider.the_txn(history))
             };
             format!(
                 "Process {} was told ok for the append of {element} to key {key}{} at {}; {whose}",

@@ -32,7 +32,7 @@ use crate::{
 };
 use cycles::{Component, Cycle, Work};
 pub(crate) use graph::EdgeKind;
-use graph::{Csr, EDGES_MAX, Edge, Edges, NODES_MAX, NONE, Timed, components};
+use graph::{Csr, EDGE_BYTES, Edge, Edges, NODES_MAX, NONE, Timed, components};
 use txn_words::the_txn;
 
 /// What is asked.
@@ -53,6 +53,8 @@ pub struct Settings {
     pub linearizable_keys: bool,
     /// How many edges may be looked at in each component of the graph.
     pub edges_per_component: u64,
+    /// How many dependencies may be kept. What is found in them is there; what is not may be, and is unknown.
+    pub edges_max: usize,
 }
 
 impl Settings {
@@ -63,6 +65,12 @@ impl Settings {
     #[must_use]
     pub fn edges_in(limit_ms: u64) -> u64 {
         limit_ms.saturating_mul(Self::EDGES_PER_SECOND / 1000)
+    }
+
+    /// As many dependencies as fit into this much memory.
+    #[must_use]
+    pub const fn edges_within(memory_bytes: usize) -> usize {
+        memory_bytes / EDGE_BYTES
     }
 
     /// Elle looks only at what completed.
@@ -81,6 +89,7 @@ impl Default for Settings {
             sequential_keys: false,
             linearizable_keys: false,
             edges_per_component: Self::edges_in(10_000),
+            edges_max: Self::edges_within(1_200_000_000),
         }
     }
 }
@@ -270,10 +279,10 @@ impl<'h> Index<'h> {
         }
     }
 
-    fn edges(&self) -> Edges {
+    fn edges(&self, settings: &Settings) -> Edges {
         match self {
-            Self::Append(index) => index.edges(),
-            Self::Register(index) => index.edges(),
+            Self::Append(index) => index.edges(settings.edges_max),
+            Self::Register(index) => index.edges(settings.edges_max),
         }
     }
 
@@ -328,7 +337,7 @@ pub fn check(history: &History, settings: &Settings) -> Check {
         );
     };
     index.phenomena(&mut found, settings);
-    let edges = index.edges();
+    let edges = index.edges(settings);
     let undecided = cycles_of(history, settings, &index, edges, extra, &mut found, &mut result);
     verdict(settings, &prohibited, found, result, undecided)
 }
@@ -358,7 +367,7 @@ fn cycles_of(
     let left_out = edges.left_out;
     let csr = edges.into_csr(history.len());
     result.edges = csr.edges() as u64;
-    if csr.edges() == 0 && !any_reflexive && after.iter().all(|after| *after == NONE) {
+    if csr.edges() == 0 && left_out == 0 && !any_reflexive && after.iter().all(|after| *after == NONE) {
         found.add(history, "empty-transaction-graph", &[], || {
             "nothing in the history depends on anything else: it says nothing of isolation".into()
         });
@@ -369,7 +378,11 @@ fn cycles_of(
         // What is found in the rest is there; what is not may be.
         undecided.extend(lattice::CYCLES.iter().copied());
         found.add(history, "cycle-search-timeout", &[], || {
-            format!("more than {EDGES_MAX} dependencies; {left_out} of them were not looked at")
+            format!(
+                "there was no memory for more than {} dependencies: {left_out} were left out, and cycles through them not \
+                 found",
+                settings.edges_max
+            )
         });
     }
     for members in members_of(&of[..history.len()]) {

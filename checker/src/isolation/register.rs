@@ -409,8 +409,8 @@ impl<'h> Index<'h> {
     }
 
     /// All edges between transactions that data makes.
-    pub(crate) fn edges(&self) -> Edges {
-        let mut edges = Edges::default();
+    pub(crate) fn edges(&self, edges_max: usize) -> Edges {
+        let mut edges = Edges::new(edges_max);
         for touch in &self.touches {
             if let Some(read) = touch.read.filter(|read| !self.is_nil(*read))
                 && let Some(writer) = self.writer_of(read)
