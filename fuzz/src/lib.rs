@@ -6,6 +6,7 @@
 
 mod brute;
 mod round;
+mod transactions;
 
 use schism_checker::{
     Options, Validity, check,
@@ -27,6 +28,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("any", any),
     ("convert", convert),
     ("check_vs_brute_force", check_vs_brute_force),
+    ("transactions", transactions),
 ];
 
 /// schism's own format.
@@ -67,6 +69,11 @@ pub fn any(data: &[u8]) {
 /// Linearizability by every algorithm, against every order there is.
 pub fn check_vs_brute_force(data: &[u8]) {
     brute::compare(data);
+}
+
+/// Transactions: whatever the verdict, its certificate holds, and no model holds where a weaker one does not.
+pub fn transactions(data: &[u8]) {
+    transactions::judge(data);
 }
 
 /// What is written in another format is read again as the same.
