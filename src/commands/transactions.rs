@@ -16,7 +16,6 @@ pub(crate) fn settings(args: &TransactionArgs, memory_bytes: usize) -> Settings 
         linearizable_keys: args.linearizable_keys,
         edges_max: Settings::edges_within(memory_bytes),
         edges_per_component: args.cycle_search_timeout.map_or(default.edges_per_component, Settings::edges_in),
-        ..default
     }
 }
 
