@@ -244,7 +244,7 @@ impl<'h> Index<'h> {
 
     /// All edges between transactions that data makes.
     pub(crate) fn edges(&self, edges_max: usize) -> Edges {
-        let mut edges = Edges::new(edges_max);
+        let mut edges = Edges::new(self.history.len(), edges_max);
         let txns = self.history.txns();
         for key in 0..txns.keys_len() as u32 {
             let order = self.order_of(key);
@@ -259,6 +259,8 @@ impl<'h> Index<'h> {
                 }
             }
         }
+        // Who read the last version of a key that has appends which no read holds.
+        let mut last_readers: Vec<(u32, u32)> = Vec::new();
         for op in 0..self.history.len() {
             for at in txns.range(op) {
                 let Some((key, list, len)) = self.read(op, at) else { continue };
@@ -272,14 +274,18 @@ impl<'h> Index<'h> {
                             edges.push(op as u32, writer, EdgeKind::Rw);
                         }
                     }
-                    Next::Unread => {
-                        for (_, writer) in self.unread_of(key) {
-                            edges.push(op as u32, *writer, EdgeKind::Rw);
-                        }
-                    }
+                    Next::Unread if self.unread_of(key).is_empty() => {}
+                    Next::Unread => last_readers.push((key, op as u32)),
                     Next::Unknown => {}
                 }
             }
+        }
+        last_readers.sort_unstable();
+        for readers in last_readers.chunk_by(|one, other| one.0 == other.0) {
+            let key = readers[0].0;
+            let readers: Vec<u32> = readers.iter().map(|(_, op)| *op).collect();
+            let writers: Vec<u32> = self.unread_of(key).iter().map(|(_, op)| *op).collect();
+            edges.push_all(&readers, &writers, EdgeKind::Rw);
         }
         edges
     }

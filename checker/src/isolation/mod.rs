@@ -18,6 +18,7 @@ mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 pub use certificate::write_certificate;
@@ -364,9 +365,9 @@ fn cycles_of(
     };
     // Of registers, what depends on itself counts as something observed; of lists it does not. So Elle has it.
     let any_reflexive = edges.any_reflexive && matches!(index, Index::Register(_));
-    let left_out = edges.left_out;
-    let csr = edges.into_csr(history.len());
-    result.edges = csr.edges() as u64;
+    let mut left_out = edges.left_out;
+    let csr = edges.into_csr();
+    result.edges = csr.edges();
     if csr.edges() == 0 && left_out == 0 && !any_reflexive && after.iter().all(|after| *after == NONE) {
         found.add(history, "empty-transaction-graph", &[], || {
             "nothing in the history depends on anything else: it says nothing of isolation".into()
@@ -374,21 +375,13 @@ fn cycles_of(
     }
     let of = components(&Timed { csr: &csr, after: &after });
     let mut undecided = BTreeSet::new();
-    if left_out > 0 {
-        // What is found in the rest is there; what is not may be.
-        undecided.extend(lattice::CYCLES.iter().copied());
-        found.add(history, "cycle-search-timeout", &[], || {
-            format!(
-                "there was no memory for more than {} dependencies: {left_out} were left out, and cycles through them not \
-                 found",
-                settings.edges_max
-            )
-        });
-    }
+    let mut out_of_budget: Vec<(usize, &str)> = Vec::new();
     for members in members_of(&of[..history.len()]) {
         result.components += 1;
         result.largest_component = result.largest_component.max(members.len() as u64);
-        let component = component(history, &csr, &members, extra == Some(EdgeKind::Realtime));
+        let (component, without) =
+            component(history, &csr, &members, extra == Some(EdgeKind::Realtime), settings.edges_max);
+        left_out += without;
         let search = cycles::search(&component, extra, Work { left: settings.edges_per_component });
         // A cycle of one transaction. Elle sees it only where there are others around it.
         if let Index::Register(index) = index {
@@ -404,13 +397,26 @@ fn cycles_of(
         }
         for kind in search.undecided {
             undecided.insert(kind);
-            found.add(history, "cycle-search-timeout", &[], || {
-                format!(
-                    "in a component of {} transactions the search for {kind} ended undecided: its budget was used up",
-                    members.len()
-                )
-            });
+            out_of_budget.push((members.len(), kind));
         }
+    }
+    if left_out > 0 {
+        // What is found in the rest is there; what is not may be.
+        undecided.extend(lattice::CYCLES.iter().copied());
+        found.add(history, "cycle-search-timeout", &[], || {
+            format!(
+                "there was no memory for more than {} dependencies: {left_out} were left out, and cycles through them not \
+                 found",
+                settings.edges_max
+            )
+        });
+    }
+    for (len, kind) in out_of_budget {
+        found.add(history, "cycle-search-timeout", &[], || {
+            format!(
+                "in a component of {len} transactions the search for {kind} ended undecided: its budget was used up"
+            )
+        });
     }
     undecided
 }
@@ -445,7 +451,7 @@ fn after_ok(history: &History) -> Vec<u32> {
 
 /// From each ok transaction to its process' next one.
 fn process_edges(history: &History, edges: &mut Edges) {
-    let mut last: rustc_hash::FxHashMap<u32, u32> = rustc_hash::FxHashMap::default();
+    let mut last: FxHashMap<u32, u32> = FxHashMap::default();
     for op in 0..history.len() {
         if history.outcome(op) == Outcome::Ok
             && let Some(before) = last.insert(history.process(op), op as u32)
@@ -476,13 +482,17 @@ fn members_of(of: &[u32]) -> Vec<Vec<u32>> {
 }
 
 /// The graph of one component. Real time is reduced to pairs with nothing between: what lies between two members lies on
-/// a path between them, and so is a member itself.
-fn component(history: &History, csr: &Csr, members: &[u32], real_time: bool) -> Component {
-    let place = |op: u32| members.binary_search(&op).ok();
-    let mut rows: Vec<Vec<(u32, EdgeKind)>> = members
-        .iter()
-        .map(|op| csr.out(*op).filter_map(|(to, kind)| Some((place(to)? as u32, kind))).collect())
-        .collect();
+/// a path between them, and so is a member itself. Gives besides how many edges were left out past `edges_max`.
+fn component(history: &History, csr: &Csr, members: &[u32], real_time: bool, edges_max: usize) -> (Component, u64) {
+    let mut through = FxHashMap::default();
+    let (mut kept, mut left_out) = (0, 0);
+    let mut rows: Vec<Vec<(u32, EdgeKind)>> = Vec::with_capacity(members.len());
+    for at in 0..members.len() {
+        let (row, without) = csr.within(members, at, edges_max.saturating_sub(kept), &mut through);
+        kept += row.len();
+        left_out += without;
+        rows.push(row);
+    }
     if real_time {
         let mut open: Vec<u32> = Vec::new();
         for (at, op) in members.iter().enumerate() {
@@ -510,7 +520,7 @@ fn component(history: &History, csr: &Csr, members: &[u32], real_time: bool) -> 
         }
         component.offsets.push(component.targets.len() as u32);
     }
-    component
+    (component, left_out)
 }
 
 /// Puts a cycle into words.

@@ -410,7 +410,7 @@ impl<'h> Index<'h> {
 
     /// All edges between transactions that data makes.
     pub(crate) fn edges(&self, edges_max: usize) -> Edges {
-        let mut edges = Edges::new(edges_max);
+        let mut edges = Edges::new(self.history.len(), edges_max);
         for touch in &self.touches {
             if let Some(read) = touch.read.filter(|read| !self.is_nil(*read))
                 && let Some(writer) = self.writer_of(read)
@@ -418,15 +418,13 @@ impl<'h> Index<'h> {
                 edges.push(writer, touch.op, EdgeKind::Wr);
             }
         }
-        for (earlier, later, _) in &self.orders {
-            for writer in self.writers.of(*later) {
-                for before in self.writers.of(*earlier) {
-                    edges.push(*before, *writer, EdgeKind::Ww);
-                }
-                for before in self.readers.of(*earlier) {
-                    edges.push(*before, *writer, EdgeKind::Rw);
-                }
-            }
+        let mut later: Vec<u32> = Vec::new();
+        for orders in self.orders.chunk_by(|one, other| one.0 == other.0) {
+            let earlier = orders[0].0;
+            later.clear();
+            later.extend(orders.iter().flat_map(|(_, version, _)| self.writers.of(*version)));
+            edges.push_all(self.writers.of(earlier), &later, EdgeKind::Ww);
+            edges.push_all(self.readers.of(earlier), &later, EdgeKind::Rw);
         }
         edges
     }
