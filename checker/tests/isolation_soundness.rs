@@ -152,9 +152,9 @@ fn draw(random: &mut Random, registers: bool) -> Vec<Txn> {
                     value += 1;
                     match random.below(2) {
                         0 => Mop::Read(key, Vec::new()),
-                        // A value is now and then tried again.
+                        // A value is now and then tried again, and so is an element.
                         _ if registers => Mop::Write(key, if random.below(20) == 0 { 1 } else { value }),
-                        _ => Mop::Append(key, value),
+                        _ => Mop::Append(key, if random.below(40) == 0 { 1 } else { value }),
                     }
                 })
                 .collect();

@@ -21,6 +21,9 @@ pub(crate) fn judge(data: &[u8]) {
     let is_register = bytes.next().is_some_and(|byte| byte % 2 == 1);
     let workload = if is_register { "rw-register" } else { "list-append" };
     let text = edn(&mut bytes, is_register);
+    if text.is_empty() {
+        return;
+    }
     let options = ReadOptions { workload: Some(workload.to_owned()) };
     let history = match read_any(text.as_bytes(), Some(Format::Edn), &options) {
         Ok(loaded) => loaded.history,

@@ -294,6 +294,8 @@ impl<'h> Index<'h> {
     fn next(&self, key: u32, version: Option<u32>) -> Next {
         let place = match version {
             None => 0,
+            // (Of an element that was appended twice it is not told which of the two this is.)
+            Some(version) if self.flags[version as usize] & REPEATED != 0 => return Next::Unknown,
             Some(version) => match self.place[version as usize] {
                 0 => return Next::Unknown,
                 place => place,
@@ -562,7 +564,8 @@ impl<'h> Index<'h> {
                         MopRef::Read { list: Some(list), .. } => list.contains(&(arg as i64)),
                         _ => false,
                     };
-                    if earlier().filter(same_key).any(holds) {
+                    let is_repeated = self.flags[self.versions.get(key, arg as i64) as usize] & REPEATED != 0;
+                    if !is_repeated && earlier().filter(same_key).any(holds) {
                         found.add(self.history, "future-read", &[op as u32], || {
                             format!(
                                 "{} read element {} of key {} before it appended it",
@@ -577,6 +580,8 @@ impl<'h> Index<'h> {
                 let Some((_, list, len)) = self.read(op, at) else { continue };
                 if let Some(last) = self.last_version(list, len)
                     && self.flags[last as usize] & INTERMEDIATE != 0
+                    // Of an element that another appended, too, it may be the other's.
+                    && self.flags[last as usize] & REPEATED == 0
                     && self.writer[last as usize] != op as u32
                 {
                     let writer = self.writer[last as usize];

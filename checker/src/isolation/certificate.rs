@@ -155,7 +155,7 @@ fn serial_order(history: &History, settings: &Settings) -> Result<(Vec<u32>, Vec
         }
         _ => Vec::new(),
     };
-    let csr = edges.into_csr(history.len());
+    let csr = edges.into_csr();
     // From higher numbers to lower ones, and without a circle no two are the same.
     let mut number = components(&Timed { csr: &csr, after: &after });
     number.truncate(history.len());

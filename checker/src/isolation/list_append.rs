@@ -791,10 +791,7 @@ fn verdict(mut result: ListAppendResult, mut found: Found, nothing_read: bool, u
     } else {
         None
     };
-    let limits = format!(
-        "Looked for {}; dependency cycles are not searched in this version, so none found proves no isolation level.",
-        say::list(ANOMALIES)
-    );
+    let limits = format!("Looked for {}; dependency cycles are what isolation looks for.", say::list(ANOMALIES));
     let allowed = if allowed.is_empty() {
         String::new()
     } else {

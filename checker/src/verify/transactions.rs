@@ -265,10 +265,10 @@ fn apply(lists: &mut FxHashMap<i64, Vec<i64>>, op: &Op<'_>) -> bool {
             MopRef::Append { key, element } => lists.entry(key).or_default().push(element),
             // What an indeterminate one read is known only where its end tells.
             MopRef::Read { list: None, .. } if op.outcome != Outcome::Ok => {}
-            MopRef::Read { key, list } => {
-                if lists.get(&key).map_or(&[][..], Vec::as_slice) != list.unwrap_or_default() {
-                    return false;
-                }
+            MopRef::Read { key, list }
+                if lists.get(&key).map_or(&[][..], Vec::as_slice) != list.unwrap_or_default() =>
+            {
+                return false;
             }
             _ => {}
         }
@@ -389,7 +389,10 @@ impl<'h> Facts<'h> {
 
     /// It ended ok, or something that it appended was read.
     fn happened(&self, op: &Op<'_>) -> bool {
-        let seen = |mop| matches!(mop, MopRef::Append { key, element } if self.is_read(key, element));
+        let seen = |mop| match mop {
+            MopRef::Append { key, element } => self.is_read(key, element) && self.writer(key, element) == Some(op.id),
+            _ => false,
+        };
         op.outcome == Outcome::Ok || (op.outcome == Outcome::Info && op.mops().any(seen))
     }
 
@@ -430,18 +433,19 @@ impl<'h> Facts<'h> {
                 if list.last() != Some(&element) { no("the list read ends otherwise") } else { Ok(true) }
             }
             ("ww", MopRef::Append { key, element: first }, MopRef::Append { element: second, .. }) => {
-                if self.writer(key, first) != Some(from.id) || self.writer(key, second) != Some(to.id) {
-                    return no("it cannot be told who appended these elements");
+                if self.writer(key, first) != Some(from.id) {
+                    return no("it cannot be told who appended the first element");
                 }
                 // What no read holds came after what one does.
                 let is_last = self.happened(to) && !self.is_read(key, second) && self.is_read(key, first);
-                if is_last || self.is_before(key, first, second) { Ok(true) } else { no("no read shows that") }
+                let is_next = self.writer(key, second) == Some(to.id) && self.is_before(key, first, second);
+                if is_last || is_next { Ok(true) } else { no("no read shows that") }
             }
-            ("rw", MopRef::Read { key, list }, MopRef::Append { element, .. })
+            ("rw", MopRef::Read { list, .. }, MopRef::Append { element, .. })
                 if from.outcome == Outcome::Ok || (from.outcome == Outcome::Info && list.is_some()) =>
             {
-                if self.writer(key, element) != Some(to.id) || !self.happened(to) {
-                    return no("it cannot be told that the other appended that element");
+                if !self.happened(to) {
+                    return no("it cannot be told that the other happened");
                 }
                 if list.unwrap_or_default().contains(&element) { no("it read that element") } else { Ok(true) }
             }
@@ -580,10 +584,16 @@ impl<'h> Facts<'h> {
             }),
             ("garbage-read", [one]) => reads(one).iter().any(|read| !self.writes.contains_key(read)),
             ("G1a", [writer, reader]) => reads(reader).iter().any(|(key, value)| self.is_failed(*key, *value, writer)),
+            // Whoever may have written it overwrote it.
             ("G1b", [writer, reader]) if reader.id != writer.id => reads(reader).iter().any(|(key, value)| {
-                let last = writer.mops().rfind(|mop| is_write_to(*mop, *key));
-                (self.writer(*key, *value) == Some(writer.id) || self.is_failed(*key, *value, writer))
-                    && last.is_some_and(|last| last != MopRef::Write { key: *key, value: *value })
+                let overwrote = |op: &Op<'_>| {
+                    let last = op.mops().rfind(|mop| is_write_to(*mop, *key));
+                    last.is_some_and(|last| last != MopRef::Write { key: *key, value: *value })
+                };
+                let writers = self.writes.get(&(*key, *value)).map_or(&[][..], Vec::as_slice);
+                writers.iter().any(|op| op.id == writer.id)
+                    && overwrote(writer)
+                    && writers.iter().all(|op| op.outcome == Outcome::Fail || overwrote(op))
             }),
             ("lost-update", [one, other]) if one.id != other.id => {
                 [one, other].iter().all(|op| op.outcome == Outcome::Ok)
