@@ -28,7 +28,7 @@ use super::{
 use crate::{
     Validity,
     history::{History, Outcome},
-    linearizability::{CERTIFICATE_VERSION, CertificateHeader},
+    linearizability::certificate::{first_line, line},
 };
 
 /// Transactions of an order that one line holds at most.
@@ -81,13 +81,7 @@ pub fn write_certificate(
     result: &IsolationResult,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let header = CertificateHeader {
-        schism_certificate: CERTIFICATE_VERSION,
-        model: history.header().workload.clone(),
-        history: history.digest(),
-        operations: history.len() as u64,
-    };
-    line(out, &header)?;
+    first_line(history, out)?;
     let uncertified = |why: &str| Line { uncertified: Some(why.to_owned()), ..Line::default() };
     match valid {
         Validity::Valid => match serial_order(history, settings) {
@@ -174,9 +168,4 @@ fn serial_order(history: &History, settings: &Settings) -> Result<(Vec<u32>, Vec
 
 fn invocations(history: &History, ids: &[u32]) -> Vec<u64> {
     ids.iter().map(|id| history.invoke_index(*id as usize)).collect()
-}
-
-fn line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, value)?;
-    out.write_all(b"\n")
 }

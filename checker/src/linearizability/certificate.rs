@@ -83,13 +83,7 @@ pub fn write_certificate(
     witnesses: &[KeyWitness],
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let header = CertificateHeader {
-        schism_certificate: CERTIFICATE_VERSION,
-        model: history.header().workload.clone(),
-        history: history.digest(),
-        operations: history.len() as u64,
-    };
-    line(out, &header)?;
+    first_line(history, out)?;
     let index_of = |id: &u32| history.op(*id as usize).map(|op| op.invoke_index);
     let indexes = |ids: &[u32]| -> Vec<u64> { ids.iter().filter_map(index_of).collect() };
     for KeyWitness { key, witness } in witnesses {
@@ -114,7 +108,18 @@ pub fn write_certificate(
     line(out, &Line { valid: Some(valid), keys: Some(witnesses.len() as u64), ..Line::default() })
 }
 
-fn line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+/// Whose certificate it is.
+pub(crate) fn first_line(history: &History, out: &mut impl Write) -> io::Result<()> {
+    let header = CertificateHeader {
+        schism_certificate: CERTIFICATE_VERSION,
+        model: history.header().workload.clone(),
+        history: history.digest(),
+        operations: history.len() as u64,
+    };
+    line(out, &header)
+}
+
+pub(crate) fn line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *out, value)?;
     out.write_all(b"\n")
 }

@@ -9,7 +9,7 @@
 //! Not checked: final reads of nodes that are not primary (see divergence).
 
 mod any_model;
-mod certificate;
+pub(crate) mod certificate;
 #[cfg(test)]
 mod exhaustive_tests;
 mod general;
