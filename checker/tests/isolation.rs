@@ -57,6 +57,27 @@ fn a_value_tried_again_is_the_second_attempts() {
     assert!(kinds(&check("rw-register", &by_nobody_else, &asked("read-committed")).0).contains(&"G1b"));
 }
 
+/// An element that failed at first and was appended again is the second attempt's: nothing less is inferred from it, and it is
+/// no intermediate state of the first.
+#[test]
+fn an_element_tried_again_is_the_second_attempts() {
+    let first = "{:type :invoke :process 0 :f :txn :value [[:append 1 10] [:append 1 11]]}
+        {:type :fail :process 0 :f :txn :value [[:append 1 10] [:append 1 11]]}";
+    let again = "{:type :invoke :process 0 :f :txn :value [[:append 1 10]]}
+        {:type :ok :process 0 :f :txn :value [[:append 1 10]]}
+        {:type :invoke :process 1 :f :txn :value [[:r 1 nil] [:append 2 20]]}
+        {:type :invoke :process 2 :f :txn :value [[:r 2 nil] [:append 1 12]]}
+        {:type :ok :process 1 :f :txn :value [[:r 1 [10]] [:append 2 20]]}
+        {:type :ok :process 2 :f :txn :value [[:r 2 []] [:append 1 12]]}
+        {:type :invoke :process 1 :f :txn :value [[:r 1 nil] [:r 2 nil]]}
+        {:type :ok :process 1 :f :txn :value [[:r 1 [10 12]] [:r 2 [20]]]}";
+    let (alone, _) = check("list-append", again, &asked("serializable"));
+    assert_eq!(kinds(&alone), ["G2-item"]);
+    let (after_failure, holds) = check("list-append", &format!("{first}\n{again}"), &asked("serializable"));
+    assert_eq!((after_failure.valid, holds), (Validity::Invalid, Some(true)), "{}", after_failure.summary);
+    assert!(kinds(&after_failure).contains(&"G2-item") && !kinds(&after_failure).contains(&"G1b"));
+}
+
 /// What a valid history allows is no order, and is said to be none.
 #[test]
 fn an_allowed_cycle_is_certified_by_nothing() {

@@ -118,7 +118,7 @@ impl<'h> Index<'h> {
                 } else if flags & TRIED == 0 || flags & FAILED != 0 {
                     // Of a failed append and another, only the other can have happened.
                     self.writer[version] = op as u32;
-                    new &= !FAILED;
+                    new &= !(FAILED | INTERMEDIATE);
                 } else {
                     new |= AMBIGUOUS;
                 }
@@ -294,8 +294,8 @@ impl<'h> Index<'h> {
     fn next(&self, key: u32, version: Option<u32>) -> Next {
         let place = match version {
             None => 0,
-            // (Of an element that was appended twice it is not told which of the two this is.)
-            Some(version) if self.flags[version as usize] & REPEATED != 0 => return Next::Unknown,
+            // Of an element that several appended it is not told whose this is. (Where all but one failed, it is.)
+            Some(version) if self.flags[version as usize] & AMBIGUOUS != 0 => return Next::Unknown,
             Some(version) => match self.place[version as usize] {
                 0 => return Next::Unknown,
                 place => place,
@@ -564,8 +564,8 @@ impl<'h> Index<'h> {
                         MopRef::Read { list: Some(list), .. } => list.contains(&(arg as i64)),
                         _ => false,
                     };
-                    let is_repeated = self.flags[self.versions.get(key, arg as i64) as usize] & REPEATED != 0;
-                    if !is_repeated && earlier().filter(same_key).any(holds) {
+                    let is_ambiguous = self.flags[self.versions.get(key, arg as i64) as usize] & AMBIGUOUS != 0;
+                    if !is_ambiguous && earlier().filter(same_key).any(holds) {
                         found.add(self.history, "future-read", &[op as u32], || {
                             format!(
                                 "{} read element {} of key {} before it appended it",
@@ -581,7 +581,7 @@ impl<'h> Index<'h> {
                 if let Some(last) = self.last_version(list, len)
                     && self.flags[last as usize] & INTERMEDIATE != 0
                     // Of an element that another appended, too, it may be the other's.
-                    && self.flags[last as usize] & REPEATED == 0
+                    && self.flags[last as usize] & AMBIGUOUS == 0
                     && self.writer[last as usize] != op as u32
                 {
                     let writer = self.writer[last as usize];
