@@ -466,26 +466,19 @@ impl<'h> Index<'h> {
                     let text = format!("{a} wrote {value} to key {key}, and {b} read it");
                     return reason(id, written(from, id), read(to, id), text);
                 }
-                EdgeKind::Ww => {
-                    if let (Some(earlier), Some(later)) = (touch.write, other.write)
+                EdgeKind::Ww | EdgeKind::Rw => {
+                    let is_read = kind == EdgeKind::Rw;
+                    if let (Some(earlier), Some(later)) = (if is_read { touch.read } else { touch.write }, other.write)
                         && let Some(source) = source(earlier, later)
                     {
                         let (earlier, later) = (self.spell(earlier), self.spell(later));
-                        let text = format!(
-                            "{a} wrote {earlier} to key {key}, and {b} wrote {later}, which came later by {source}"
-                        );
-                        return reason(id, written(from, id), written(to, id), text);
-                    }
-                }
-                EdgeKind::Rw => {
-                    if let (Some(earlier), Some(later)) = (touch.read, other.write)
-                        && let Some(source) = source(earlier, later)
-                    {
-                        let (earlier, later) = (self.spell(earlier), self.spell(later));
-                        let text = format!(
-                            "{a} read key {key} as {earlier}, and {b} wrote {later}, which came later by {source}"
-                        );
-                        return reason(id, read(from, id), written(to, id), text);
+                        let (first, at) = if is_read {
+                            (format!("read key {key} as {earlier}"), read(from, id))
+                        } else {
+                            (format!("wrote {earlier} to key {key}"), written(from, id))
+                        };
+                        let text = format!("{a} {first}, and {b} wrote {later}, which came later by {source}");
+                        return reason(id, at, written(to, id), text);
                     }
                 }
                 _ => {}
