@@ -524,7 +524,8 @@ impl<'h> Facts<'h> {
                     let of_key: Vec<i64> =
                         appends(writer).into_iter().filter(|(of, _)| of == key).map(|(_, element)| element).collect();
                     let is_its = self.writer(*key, *last) == Some(writer.id) || self.is_failed(*key, *last, writer);
-                    is_its && of_key.contains(last) && of_key.last() != Some(last)
+                    // Appended twice by one that failed, it is the first of the two as well.
+                    is_its && of_key.split_last().is_some_and(|(_, earlier)| earlier.contains(last))
                 })
             }
             ("dirty-update", [failed, ok]) if ok.outcome == Outcome::Ok => appends(failed).iter().any(|(key, dirty)| {
