@@ -230,8 +230,8 @@ pub(crate) struct CheckArgs {
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// What the history is of, for files that do not say so: register, cas-register, multi-register, kv, mutex,
-    /// fifo-queue, unordered-queue, stack, list-append, rw-register; and Jepsen's checks set, set-full, bank, long-fork,
-    /// comments, sequential, unique-ids, queue, total-queue, counter.
+    /// fifo-queue, unordered-queue, stack, list-append, rw-register, closed-predicate; and Jepsen's checks set, set-full,
+    /// bank, long-fork, comments, sequential, unique-ids, queue, total-queue, counter.
     #[arg(long, short, value_name = "NAME")]
     pub(crate) model: Option<String>,
     /// How the files are written, instead of as they begin: jsonl, edn, json (Jepsen's maps), porcupine (its logs),
@@ -300,7 +300,7 @@ pub(crate) enum Output {
     Json,
 }
 
-/// How list-append and rw-register are judged.
+/// How list-append, rw-register and closed-predicate are judged.
 #[derive(Debug, Args)]
 pub(crate) struct TransactionArgs {
     /// Consistency models that transactions must keep, instead of those in the file's header; '': none [default:
@@ -364,7 +364,7 @@ pub(crate) struct ConvertArgs {
     /// How the file is written, instead of as it begins: jsonl, edn, json, porcupine, plume, dbcop.
     #[arg(long, value_name = "FORMAT")]
     pub(crate) from: Option<String>,
-    /// What the history is of, for files that do not say so: as of `check`, and rw-register.
+    /// What the history is of, for files that do not say so: as of `check`.
     #[arg(long, short, value_name = "NAME")]
     pub(crate) model: Option<String>,
     /// The file to write [default: standard output].

@@ -97,7 +97,7 @@ pub const WORKLOADS: &[&str] =
         jepsen::NAMES,
     ]);
 
-const OWN: &[&str] = &["register", "cas-register", "list-append", "rw-register"];
+const OWN: &[&str] = &["register", "cas-register", "list-append", "rw-register", "closed-predicate"];
 
 const fn joined<const LEN: usize>(lists: &[&[&'static str]]) -> [&'static str; LEN] {
     let mut names = [""; LEN];
@@ -145,7 +145,7 @@ fn check_keeping(
         // Of our own runs it is known which reads are final, and of whom.
         "set" if !history.is_foreign() => durability::set::check(history),
         "register" | "cas-register" => linearizability::check_keeping(history, &options.linearizability, keep),
-        "list-append" | "rw-register" => isolation::check(history, &options.isolation),
+        other if isolation::judges(other) => isolation::check(history, &options.isolation),
         other => match (jepsen::by_name(other), linearizability::models::by_name(other)) {
             (Some(model), _) => model.check(history, &options.jepsen)?,
             (None, Some(model)) => {
@@ -175,7 +175,7 @@ fn check_keeping(
 /// The model asked for whose verdict depends on what happened first in different processes.
 fn asked_of_real_time(history: &history::History, options: &Options) -> Option<String> {
     let header = history.header();
-    if !matches!(&*header.workload, "list-append" | "rw-register") {
+    if !isolation::judges(&header.workload) {
         return Some(header.workload.clone());
     }
     let needs = |model: &&String| {

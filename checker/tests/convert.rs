@@ -100,6 +100,33 @@ fn kv_stores_as_porcupine_reads_them() {
     assert_eq!(written(&read("kv", &unanswered), Target::Porcupine), (log.into(), left_out));
 }
 
+/// What Elle reads comes back as it was, from our own format too; a map's keywords have lost their colon.
+#[test]
+fn reads_by_predicate_as_elle_has_them() {
+    let edn = "{:index 0, :time 0, :type :invoke, :process 9, :f :init, :value {5 3, 6 1}}
+{:index 1, :time 0, :type :ok, :process 9, :f :init, :value {5 3, 6 1}}
+{:index 2, :time 0, :type :invoke, :process 1, :f :txn, :value [[:insert 7 2] [:rp [:mod 2 1] nil] [:rp :true nil] [:r 5 nil]]}
+{:index 3, :time 0, :type :invoke, :process 2, :f :txn, :value [[:w 5 4] [:delete 6] [:rp [:= 4] nil]]}
+{:index 4, :time 0, :type :ok, :process 1, :f :txn, :value [[:insert 7 2] [:rp [:mod 2 1] {5 3, 6 1}] [:rp :true {}] [:r 5 3]]}
+{:index 5, :time 0, :type :info, :process 2, :f :txn, :value [[:w 5 4] [:delete 6] [:rp [:= 4] nil]]}
+";
+    let in_universe = edn
+        .replace(":value {5 3, 6 1}", ":value [8 {5 3, 6 1}]")
+        .replace(":value [[", ":value [8 [[")
+        .replace("]]}", "]]]}");
+    for edn in [edn, &in_universe] {
+        let history = read("closed-predicate", edn);
+        assert_eq!(written(&history, Target::Edn), (edn.to_owned(), vec![]));
+        let ours = written(&history, Target::Jsonl).0;
+        let again = read_any_for_conversion(ours.as_bytes(), None, &ReadOptions::default()).unwrap().history;
+        assert_eq!(written(&again, Target::Edn), (edn.to_owned(), vec![]), "{ours}");
+        assert_eq!(again.digest(), history.digest());
+    }
+    let keywords = edn.replace(" 5 ", " :x ").replace("{5 ", "{:x ");
+    let history = read("closed-predicate", &keywords);
+    assert_eq!(written(&history, Target::Edn).0, edn.replace(" 5 ", " \"x\" ").replace("{5 ", "{\"x\" "));
+}
+
 #[test]
 fn transactions_as_plume_reads_them() {
     let txns = "{:type :invoke :process 4 :value [[:w 1 7] [:r 2 nil]] :f :txn} {:type :ok :process 4 :value [[:w 1 7] [:r 2 nil]]}

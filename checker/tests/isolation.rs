@@ -92,3 +92,14 @@ fn an_allowed_cycle_is_certified_by_nothing() {
     let (refuted, holds) = check("list-append", skew, &asked("serializable"));
     assert_eq!((refuted.valid, kinds(&refuted), holds), (Validity::Invalid, vec!["G2-item"], Some(true)));
 }
+
+/// One that failed appended an element twice: what was read is aborted, and intermediate besides; both are shown.
+#[test]
+fn an_element_that_a_failed_transaction_appended_twice() {
+    let twice = "{:type :invoke :process 0 :f :txn :value [[:append 1 1] [:append 1 1]]}
+        {:type :fail :process 0 :f :txn :value [[:append 1 1] [:append 1 1]]}
+        {:type :invoke :process 1 :f :txn :value [[:r 1 nil]]} {:type :ok :process 1 :f :txn :value [[:r 1 [1]]]}";
+    let (found, holds) = check("list-append", twice, &asked("read-committed"));
+    assert_eq!((found.valid, holds), (Validity::Invalid, Some(true)), "{}", found.summary);
+    assert!(kinds(&found).contains(&"G1a"), "{}", found.summary);
+}

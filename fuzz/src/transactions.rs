@@ -18,9 +18,9 @@ const MODELS: [&str; 4] = ["read-uncommitted", "read-committed", "serializable",
 
 pub(crate) fn judge(data: &[u8]) {
     let mut bytes = data.iter().copied();
-    let is_register = bytes.next().is_some_and(|byte| byte % 2 == 1);
-    let workload = if is_register { "rw-register" } else { "list-append" };
-    let text = edn(&mut bytes, is_register);
+    let workload =
+        ["list-append", "rw-register", "closed-predicate"][usize::from(bytes.next().unwrap_or_default() % 3)];
+    let text = edn(&mut bytes, workload);
     if text.is_empty() {
         return;
     }
@@ -65,8 +65,14 @@ fn certified(history: &History, settings: &Settings, text: &str) -> Validity {
 }
 
 /// Each process invokes and ends transactions, by turns.
-fn edn(bytes: &mut impl Iterator<Item = u8>, is_register: bool) -> String {
+fn edn(bytes: &mut impl Iterator<Item = u8>, workload: &str) -> String {
     let mut text = String::new();
+    if workload == "closed-predicate" {
+        let rows = rows(bytes);
+        for kind in ["invoke", "ok"] {
+            let _ = writeln!(text, "{{:type :{kind}, :process {PROCESSES}, :f :init, :value {rows}}}");
+        }
+    }
     let mut open: BTreeMap<usize, Vec<(bool, u8, u8)>> = BTreeMap::new();
     for _ in 0..EVENTS_MAX {
         let Some(byte) = bytes.next() else { break };
@@ -74,7 +80,7 @@ fn edn(bytes: &mut impl Iterator<Item = u8>, is_register: bool) -> String {
         let mops = match open.remove(&process) {
             Some(mops) => {
                 let kind = ["ok", "ok", "ok", "ok", "ok", "info", "fail", "ok"][usize::from(byte) / PROCESSES % 8];
-                line(&mut text, kind, process, &mops, is_register, bytes);
+                line(&mut text, kind, process, &mops, workload, bytes);
                 continue;
             }
             None => (0..1 + usize::from(byte) / PROCESSES % MOPS_MAX).filter_map(|_| {
@@ -83,7 +89,7 @@ fn edn(bytes: &mut impl Iterator<Item = u8>, is_register: bool) -> String {
             }),
         };
         let mops: Vec<(bool, u8, u8)> = mops.collect();
-        line(&mut text, "invoke", process, &mops, is_register, bytes);
+        line(&mut text, "invoke", process, &mops, workload, bytes);
         open.insert(process, mops);
     }
     text
@@ -95,23 +101,32 @@ fn line(
     kind: &str,
     process: usize,
     mops: &[(bool, u8, u8)],
-    is_register: bool,
+    workload: &str,
     bytes: &mut impl Iterator<Item = u8>,
 ) {
     let _ = write!(text, "{{:type :{kind}, :process {process}, :f :txn, :value [");
     for (is_write, key, value) in mops {
-        let (word, value) = match (is_write, is_register) {
-            (true, true) => ("w", value.to_string()),
-            (true, false) => ("append", value.to_string()),
+        if workload == "closed-predicate" && value % 2 == 1 {
+            let _ = match (is_write, value / 2 % 4) {
+                (true, _) => write!(text, "[:delete {key}]"),
+                (false, of @ 0..2) => write!(text, "[:rp [:= {of}] {}]", rows(bytes)),
+                (false, 2) => write!(text, "[:rp [:mod 2 {}] {}]", value / 8 % 2, rows(bytes)),
+                _ => write!(text, "[:rp :true {}]", rows(bytes)),
+            };
+            continue;
+        }
+        let (word, value) = match (is_write, workload) {
+            (true, "list-append") => ("append", value.to_string()),
+            (true, _) => ("w", value.to_string()),
             (false, _) if kind == "invoke" => ("r", "nil".to_owned()),
-            (false, true) => (
+            (false, "rw-register" | "closed-predicate") => (
                 "r",
                 bytes
                     .next()
                     .filter(|byte| byte % 8 > 0)
                     .map_or_else(|| "nil".to_owned(), |byte| (byte / 6).to_string()),
             ),
-            (false, false) => {
+            (false, _) => {
                 let byte = bytes.next().unwrap_or_default();
                 let mut list: Vec<u8> = (0..byte % 6).map(|at| byte / 32 + at).collect();
                 if byte % 32 > 28 {
@@ -123,4 +138,12 @@ fn line(
         let _ = write!(text, "[:{word} {key} {value}]");
     }
     text.push_str("]}\n");
+}
+
+/// Rows of the three keys there are.
+fn rows(bytes: &mut impl Iterator<Item = u8>) -> String {
+    let byte = bytes.next().unwrap_or_default();
+    let rows = (0..3).filter(|key| byte >> key & 1 == 1);
+    let rows: Vec<String> = rows.map(|key| format!("{key} {}", byte >> (3 + key) & 3)).collect();
+    format!("{{{}}}", rows.join(", "))
 }

@@ -210,7 +210,7 @@ fn without_effect(args: &CheckArgs, model: &str) -> Vec<String> {
         args.plot_timeout.map(|_| none("plot-timeout", no_plot)),
         args.max_plot_bytes.map(|_| none("max-plot-bytes", no_plot)),
         no_format,
-        args.directory.as_ref().filter(|_| !is_linearizability(model) && !transactions::is_judged(model)).map(|_| {
+        args.directory.as_ref().filter(|_| !is_linearizability(model) && !isolation::judges(model)).map(|_| {
             none("directory", &format!(" on {model}: only histories of transactions and linearizability are drawn"))
         }),
     ]

@@ -1,6 +1,6 @@
 //! What `schism check` is asked of transactions.
 
-use schism_checker::isolation::Settings;
+use schism_checker::isolation::{self, Settings};
 
 use crate::cli::TransactionArgs;
 
@@ -25,16 +25,11 @@ pub(crate) fn models(args: &TransactionArgs) -> Option<Vec<String>> {
     (!args.consistency_models.is_empty()).then_some(models)
 }
 
-/// Whether these are transactions.
-pub(crate) fn is_judged(workload: &str) -> bool {
-    matches!(workload, "list-append" | "rw-register")
-}
-
 /// The options that are given and that a history of this has no use for, each with what it is an option of.
 pub(crate) fn useless(args: &TransactionArgs, workload: &str) -> Vec<(&'static str, &'static str)> {
-    let (registers, all) = ("rw-register", "list-append and rw-register");
+    let (registers, all) = ("rw-register", "list-append, rw-register and closed-predicate");
     let of_registers = workload == "rw-register";
-    let of_transactions = is_judged(workload);
+    let of_transactions = isolation::judges(workload);
     [
         (args.wfr_keys && !of_registers, "wfr-keys", registers),
         (args.sequential_keys && !of_registers, "sequential-keys", registers),

@@ -246,6 +246,13 @@ fn in_words(op: &Op<'_>) -> String {
             let elements: Vec<String> = list.iter().map(i64::to_string).collect();
             format!("r {key} [{}]", elements.join(" "))
         }
+        MopRef::Insert { key, value } => format!("insert {key} {value}"),
+        MopRef::Delete { key } => format!("delete {key}"),
+        MopRef::Select { predicate, rows: None } => format!("select {predicate}"),
+        MopRef::Select { predicate, rows: Some(rows) } => {
+            let rows: Vec<String> = rows.iter().map(|(key, value)| format!("{key} {value}")).collect();
+            format!("select {predicate} {{{}}}", rows.join(", "))
+        }
     };
     match op.value {
         Value::Nil => op.mops().map(mop).collect::<Vec<_>>().join(" · "),

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Check, Details, Validity, authority,
-    history::{ClaimedRole, F, History, MopRef, Op, Outcome},
+    history::{ClaimedRole, F, History, MopRef, Op, Outcome, Predicate},
     say::{self, Findings},
 };
 
@@ -148,6 +148,10 @@ fn compare_sets<'h>(history: &'h History, finals: &[Op<'h>], result: &mut Diverg
 fn compare_keys<'h>(history: &'h History, finals: &[Op<'h>], result: &mut DivergenceResult) -> BTreeMap<&'h str, u64> {
     // What each node holds for each key: a register's value, or a list.
     let mut states: BTreeMap<i64, BTreeMap<&str, serde_json::Value>> = BTreeMap::new();
+    // By universe and node: the rows there. Of a run of ours no two universes share a key.
+    let mut universes: BTreeMap<(u32, &str), &[(i64, i64)]> = BTreeMap::new();
+    // By universe: the keys that any node holds.
+    let mut keys: BTreeMap<u32, BTreeSet<i64>> = BTreeMap::new();
     for op in finals {
         let Some(node) = op.node else { continue };
         if let (F::Read, Some((key, value))) = (op.f, op.value.as_keyed()) {
@@ -162,8 +166,24 @@ fn compare_keys<'h>(history: &'h History, finals: &[Op<'h>], result: &mut Diverg
                 MopRef::Get { key, value } => {
                     states.entry(key).or_default().insert(node, value.into());
                 }
-                MopRef::Append { .. } | MopRef::Write { .. } => {}
+                MopRef::Select { predicate: Predicate::True, rows: Some(rows) } => {
+                    let universe = history.txns().universe_of(op.id);
+                    universes.insert((universe, node), rows);
+                    keys.entry(universe).or_default().extend(rows.iter().map(|(key, _)| *key));
+                }
+                MopRef::Append { .. }
+                | MopRef::Write { .. }
+                | MopRef::Insert { .. }
+                | MopRef::Delete { .. }
+                | MopRef::Select { .. } => {}
             }
+        }
+    }
+    // A row that one node has, and another, asked for all of them, has not.
+    for ((universe, node), rows) in universes {
+        for key in keys.get(&universe).into_iter().flatten() {
+            let value = rows.iter().find(|(of, _)| of == key).map(|(_, value)| *value);
+            states.entry(*key).or_default().insert(node, value.into());
         }
     }
     let mut sizes = BTreeMap::new();
@@ -217,6 +237,12 @@ fn write_behind(history: &History, differing: &BTreeMap<i64, usize>, result: &mu
             last.insert((*at, value), written(&op, &format!("{} {value}", op.f.name())));
         }
         for mop in op.mops() {
+            if let MopRef::Write { key, value } | MopRef::Insert { key, value } = mop
+                && let Some(at) = differing.get(&key)
+                && result.differences[*at].values.iter().any(|(held, _)| held.as_i64() == Some(value))
+            {
+                last.insert((*at, value), written(&op, &format!("write {value}")));
+            }
             if let MopRef::Append { key, element } = mop
                 && let Some(at) = differing.get(&key)
             {

@@ -59,8 +59,12 @@ pub struct SplitBrainWindow {
 pub(crate) fn is_write(op: &Op<'_>) -> bool {
     match op.f {
         F::Add | F::Write | F::Cas => true,
-        F::Txn => op.mops().any(|mop| matches!(mop, MopRef::Append { .. } | MopRef::Write { .. })),
-        F::Read | F::Other(_) => false,
+        // What a universe of closed predicates begins with has micro-operations, too.
+        F::Txn | F::Other(_) => op.mops().any(|mop| match mop {
+            MopRef::Append { .. } | MopRef::Write { .. } | MopRef::Insert { .. } | MopRef::Delete { .. } => true,
+            MopRef::Read { .. } | MopRef::Get { .. } | MopRef::Select { .. } => false,
+        }),
+        F::Read => false,
     }
 }
 

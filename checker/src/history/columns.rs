@@ -240,11 +240,13 @@ impl History {
     #[must_use]
     pub fn value_of(&self, op: &Op<'_>) -> Cow<'_, Value> {
         let value = &self.columns.value[op.id];
-        let is_taken_apart = !self.txns.range(op.id).is_empty() || (*op.f == F::Txn && *value == Value::Nil);
+        let is_txn = TxnKind::of(&self.header.workload).is_some_and(|kind| kind.is_txn(op.f));
+        let is_taken_apart = !self.txns.range(op.id).is_empty() || (is_txn && *value == Value::Nil);
         if !is_taken_apart {
             return Cow::Borrowed(value);
         }
-        Cow::Owned(txn_value(op.mops(), |id| self.symbol(id).map(|text| &**text)))
+        let universe = self.txns.universe_name(self.txns.universe_of(op.id));
+        Cow::Owned(txn_value(universe, op.mops(), |id| self.symbol(id).map(|text| &**text)))
     }
 
     // By column, for what looks at millions of operations for one property each. The caller has checked the id.
@@ -413,7 +415,7 @@ impl Shapes {
             }
             (Self::Register, F::Cas) => (value.as_cas().is_some(), "the value of a cas must be [key, [old, new]]"),
             // What a transaction must be is seen when it is taken apart.
-            (Self::Txn(_), F::Txn) => return None,
+            (Self::Txn(kind), f) if kind.is_txn(f) => return None,
             _ => (false, "the workload has no such f"),
         };
         (!fits).then_some(complaint)
@@ -595,7 +597,7 @@ impl HistoryBuilder {
         let kept = self.keeps_events.then(|| {
             let mut kept = event.clone();
             if let Some(txn) = txn {
-                kept.value = txn_value(txn.mops(), |_| None);
+                kept.value = txn_value(txn.universe(), txn.mops(), |_| None);
             }
             kept
         });

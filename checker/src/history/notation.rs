@@ -18,6 +18,7 @@
 //! | `w 1 5`, `cas 1 5 6`, `r 1` | a register: key, value(s) | `5` or `nil` |
 //! | `txn a 1 5, r 1, r 2` | list-append: append to key 1, read keys 1 and 2 | `txn a 1 5, r 1 [5], r 2 nil` |
 //! | `txn w 1 5, r 2` | rw-register: write key 1, read key 2 | `txn w 1 5, r 2 7` |
+//! | `init insert 1 5`, `txn insert 2 6, delete 1, select mod 2 = 1` (or `= 5`, or `true`) | closed-predicate: what there is at first; then insert and delete rows, read by predicate | `txn insert 2 6, delete 1, select mod 2 = 1 {1 5, 3 7}` |
 //!
 //! After that, in any order: `@n1` (node), `!timeout` (class of the error), `final`, `t=12` (time in milliseconds;
 //! else one more than the event before). Side channels:
@@ -37,7 +38,7 @@ use std::sync::Arc;
 
 use super::{
     ClaimEvent, ClaimedRole, Event, EventType, F, FaultEvent, FaultStage, Header, History, HistoryBuilder, Mop,
-    OpError, Phase, PhaseEvent, Process, RecoveryEvent, Value,
+    OpError, Phase, PhaseEvent, Predicate, Process, RecoveryEvent, TxnKind, Value,
 };
 
 const NS_PER_MS: u64 = 1_000_000;
@@ -165,6 +166,7 @@ impl Parser {
                 let value = match (&f, words) {
                     (_, []) => value,
                     (F::Txn, words) => completed(words)?.1,
+                    (F::Other(name), words) if **name == *TxnKind::INIT => completed(words)?.1,
                     (F::Read, words) => match value.as_keyed() {
                         Some((key, _)) => Value::keyed(key, optional_int(words)?),
                         None => Value::ints(ints(words)?),
@@ -297,7 +299,7 @@ fn invoked(words: &[&str]) -> Result<(F, Value), String> {
 /// A register's micro-operation without the answer of its read.
 fn unanswered(mop: &Value) -> Value {
     match mop {
-        Value::List(parts) if parts.first() == Some(&word("r")) => {
+        Value::List(parts) if [Some(&word("r")), Some(&word("rp"))].contains(&parts.first()) => {
             Value::list(parts.iter().take(2).cloned().chain([Value::Nil]).collect())
         }
         other => other.clone(),
@@ -319,10 +321,15 @@ fn completed(words: &[&str]) -> Result<(F, Value), String> {
         ("cas", [key, old, new]) => (F::Cas, Value::cas(int(key)?, int(old)?, int(new)?)),
         ("r", [key]) => (F::Read, Value::keyed(int(key)?, None)),
         ("r", [key, value]) => (F::Read, Value::keyed(int(key)?, optional_int(&[value])?)),
+        (TxnKind::INIT, mops) => {
+            (F::from_name(TxnKind::INIT), Value::list(split(&mops.join(" ")).map(row_mop).collect::<Result<_, _>>()?))
+        }
         ("txn", mops) => {
             let joined = mops.join(" ");
-            let mops = joined.split(',').map(str::trim).filter(|mop| !mop.is_empty());
-            if mops.clone().any(is_of_register) {
+            let mops = split(&joined);
+            if mops.clone().any(is_of_rows) {
+                (F::Txn, Value::list(mops.map(row_mop).collect::<Result<_, _>>()?))
+            } else if mops.clone().any(is_of_register) {
                 (F::Txn, Value::list(mops.map(register_mop).collect::<Result<_, _>>()?))
             } else {
                 (F::Txn, Value::txn(mops.map(mop).collect::<Result<_, _>>()?))
@@ -330,6 +337,50 @@ fn completed(words: &[&str]) -> Result<(F, Value), String> {
         }
         (other, _) => return Err(format!("no operation {other} with these arguments")),
     })
+}
+
+/// The micro-operations, which commas set apart; those within braces do not.
+fn split(text: &str) -> impl Iterator<Item = &str> + Clone {
+    let mut depth = 0;
+    let ends = move |letter: char| {
+        depth += i32::from(letter == '{') - i32::from(letter == '}');
+        letter == ',' && depth == 0
+    };
+    text.split(ends).map(str::trim).filter(|mop| !mop.is_empty())
+}
+
+/// Whether only rows can be asked to do this.
+fn is_of_rows(mop: &str) -> bool {
+    matches!(mop.split_whitespace().next(), Some("insert" | "delete" | "select"))
+}
+
+fn row_mop(text: &str) -> Result<Value, String> {
+    let of = |text: &str| -> Result<Value, String> {
+        let (asked, rows) = text.split_once('{').map_or((text, None), |(asked, rows)| (asked, Some(rows)));
+        let words: Vec<&str> = asked.split_whitespace().collect();
+        let predicate = match words[..] {
+            ["true"] => Predicate::True,
+            ["=", value] => Predicate::Equals(int(value)?),
+            ["mod", modulus, "=", remainder] => Predicate::Mod { modulus: int(modulus)?, remainder: int(remainder)? },
+            _ => return Err(format!("{asked}: true, = VALUE, or mod MODULUS = REMAINDER")),
+        };
+        let row = |row: &str| match row.split_whitespace().collect::<Vec<_>>()[..] {
+            [key, value] => Ok(Value::list(vec![Value::Int(int(key)?), Value::Int(int(value)?)])),
+            _ => Err(format!("{row}: KEY VALUE")),
+        };
+        let rows = match rows.map(|rows| rows.trim_end().trim_end_matches('}')) {
+            None => Value::Nil,
+            Some(rows) => Value::list(split(rows).map(row).collect::<Result<_, String>>()?),
+        };
+        Ok(Value::list(vec![word("rp"), predicate.to_value(), rows]))
+    };
+    let words: Vec<&str> = text.split_whitespace().collect();
+    match words[..] {
+        ["select", ..] => of(text.trim_start_matches("select")),
+        ["insert", key, value] => Ok(Value::list(vec![word("insert"), Value::Int(int(key)?), Value::Int(int(value)?)])),
+        ["delete", key] => Ok(Value::list(vec![word("delete"), Value::Int(int(key)?)])),
+        _ => register_mop(text),
+    }
 }
 
 fn mop(text: &str) -> Result<Mop, String> {

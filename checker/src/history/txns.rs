@@ -6,7 +6,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{Mop, Value};
+use super::{F, Mop, Predicate, Value};
 
 /// What transactions of a workload do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub(crate) enum TxnKind {
     ListAppend,
     /// `[:w key value]` and `[:r key value]`.
     RwRegister,
+    /// `[:insert key value]`, `[:w key value]`, `[:delete key]`, `[:r key value]` and `[:rp predicate rows]`.
+    ClosedPredicate,
 }
 
 impl TxnKind {
@@ -22,9 +24,18 @@ impl TxnKind {
         match workload {
             "list-append" => Some(Self::ListAppend),
             "rw-register" => Some(Self::RwRegister),
+            "closed-predicate" => Some(Self::ClosedPredicate),
             _ => None,
         }
     }
+
+    /// Whether operations of this kind are transactions: `txn`, or the one that a universe begins with.
+    pub(crate) fn is_txn(self, f: &F) -> bool {
+        *f == F::Txn || (self == Self::ClosedPredicate && f.name() == Self::INIT)
+    }
+
+    /// What inserts the rows that a universe of closed predicates begins with.
+    pub(crate) const INIT: &str = "init";
 
     pub(super) const fn complaint(self) -> &'static str {
         match self {
@@ -33,6 +44,11 @@ impl TxnKind {
             }
             Self::RwRegister => {
                 "the value of a txn must be a list of [\"w\", key, value] and [\"r\", key, value or null]"
+            }
+            Self::ClosedPredicate => {
+                "the value must be a list of [\"insert\", key, integer], [\"w\", key, integer], [\"delete\", key], \
+                 [\"r\", key, integer or null] and [\"rp\", \"true\" or [\"=\", integer] or [\"mod\", modulus, remainder], \
+                 [[key, integer], …] or null], or [universe, that list]"
             }
         }
     }
@@ -69,6 +85,25 @@ pub enum MopRef<'h> {
         /// The value.
         value: Option<i64>,
     },
+    /// `["insert", key, 5]`: a row that was not there.
+    Insert {
+        /// The row's key.
+        key: i64,
+        /// Its value.
+        value: i64,
+    },
+    /// `["delete", key]`
+    Delete {
+        /// The row's key.
+        key: i64,
+    },
+    /// `["rp", ["=", 5], [[key, 5], …]]`: a read by predicate.
+    Select {
+        /// What it asked for.
+        predicate: Predicate,
+        /// The keys and values that it got, by key; `None` where it was not read.
+        rows: Option<&'h [(i64, i64)]>,
+    },
 }
 
 /// What a micro-operation is, beside its key.
@@ -81,9 +116,13 @@ pub(crate) enum MopKind {
     Write = 3,
     GetNil = 4,
     Get = 5,
+    Insert = 6,
+    Delete = 7,
+    /// It has a universe in the place of a key.
+    Select = 8,
 }
 
-const KIND_SHIFT: u32 = 29;
+const KIND_SHIFT: u32 = 28;
 /// Keys are numbered in the bits below the kind.
 const KEYS_MAX: usize = 1 << KIND_SHIFT;
 const NONE_U32: u32 = u32::MAX;
@@ -94,6 +133,10 @@ pub(crate) struct TxnBuffer {
     mops: Vec<Buffered>,
     /// The lists of all reads, one after the other.
     elements: Vec<i64>,
+    /// The rows of all reads by predicate.
+    rows: Vec<(i64, i64)>,
+    /// The universe that its keys are of, where there is more than one.
+    universe: Option<i64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -115,6 +158,18 @@ enum Buffered {
         key: i64,
         value: Option<i64>,
     },
+    Insert {
+        key: i64,
+        value: i64,
+    },
+    Delete {
+        key: i64,
+    },
+    /// The range of its rows.
+    Select {
+        predicate: Predicate,
+        rows: Option<(usize, usize)>,
+    },
 }
 
 impl TxnBuffer {
@@ -126,12 +181,23 @@ impl TxnBuffer {
             }
             Buffered::Write { key, value } => MopRef::Write { key, value },
             Buffered::Get { key, value } => MopRef::Get { key, value },
+            Buffered::Insert { key, value } => MopRef::Insert { key, value },
+            Buffered::Delete { key } => MopRef::Delete { key },
+            Buffered::Select { predicate, rows } => {
+                MopRef::Select { predicate, rows: rows.map(|(start, end)| &self.rows[start..end]) }
+            }
         })
+    }
+
+    pub(super) const fn universe(&self) -> Option<i64> {
+        self.universe
     }
 
     pub(super) fn clear(&mut self) {
         self.mops.clear();
         self.elements.clear();
+        self.rows.clear();
+        self.universe = None;
     }
 
     pub(super) fn append(&mut self, key: i64, element: i64) {
@@ -168,6 +234,9 @@ impl TxnBuffer {
     /// Gives false where it spells none.
     pub(super) fn fill(&mut self, kind: TxnKind, value: &Value, mut int_of: impl FnMut(&Value) -> i64) -> bool {
         self.clear();
+        if kind == TxnKind::ClosedPredicate {
+            return self.fill_universe(value, &mut int_of);
+        }
         if let Value::Txn(mops) = value {
             return mops.iter().all(|mop| match (kind, mop) {
                 (TxnKind::ListAppend, Mop::Append { key, element }) => {
@@ -188,11 +257,64 @@ impl TxnBuffer {
                     self.get(int_of(&Value::Int(*key)), None);
                     true
                 }
-                (TxnKind::RwRegister, _) => false,
+                (TxnKind::RwRegister | TxnKind::ClosedPredicate, _) => false,
             });
         }
         let Some(items) = items(value) else { return false };
         items.iter().all(|item| self.fill_mop(kind, item, &mut int_of))
+    }
+
+    /// `[mop, …]`, `[universe, [mop, …]]`, or either with a map of rows to insert in the place of the list.
+    fn fill_universe(&mut self, value: &Value, int_of: &mut impl FnMut(&Value) -> i64) -> bool {
+        let parts = items(value);
+        let (universe, value) = match parts.as_deref() {
+            Some([universe @ (Value::Int(_) | Value::Other(_)), rest]) if items(universe).is_none() => {
+                (Some(int_of(universe)), rest)
+            }
+            _ => (None, value),
+        };
+        let filled = if let Some(rows) = rows_of(value, int_of).filter(|_| matches!(value, Value::Other(_))) {
+            self.mops.extend(rows.into_iter().map(|(key, value)| Buffered::Insert { key, value }));
+            true
+        } else {
+            items(value).is_some_and(|items| items.iter().all(|item| self.fill_row_mop(item, int_of)))
+        };
+        self.universe = universe;
+        filled
+    }
+
+    fn fill_row_mop(&mut self, value: &Value, int_of: &mut impl FnMut(&Value) -> i64) -> bool {
+        let Some(parts) = items(value) else { return false };
+        let [Value::Other(word), first, rest @ ..] = &parts[..] else { return false };
+        let word = word.as_str().unwrap_or_default();
+        let mop = match (word.strip_prefix(':').unwrap_or(word), rest) {
+            ("rp", rest) => {
+                let Some(predicate) = Predicate::of(first) else { return false };
+                let rows = match rest {
+                    [] | [Value::Nil] => None,
+                    [rows] => match rows_of(rows, int_of) {
+                        Some(rows) => Some(rows),
+                        None => return false,
+                    },
+                    _ => return false,
+                };
+                let rows = rows.map(|mut rows| {
+                    rows.sort_unstable();
+                    let start = self.rows.len();
+                    self.rows.append(&mut rows);
+                    (start, self.rows.len())
+                });
+                Buffered::Select { predicate, rows }
+            }
+            ("insert", [Value::Int(value)]) => Buffered::Insert { key: key_of(first, int_of), value: *value },
+            ("w", [Value::Int(value)]) => Buffered::Write { key: key_of(first, int_of), value: *value },
+            ("delete", [] | [Value::Nil]) => Buffered::Delete { key: key_of(first, int_of) },
+            ("r", [] | [Value::Nil]) => Buffered::Get { key: key_of(first, int_of), value: None },
+            ("r", [Value::Int(value)]) => Buffered::Get { key: key_of(first, int_of), value: Some(*value) },
+            _ => return false,
+        };
+        self.mops.push(mop);
+        true
     }
 
     fn fill_mop(&mut self, kind: TxnKind, value: &Value, int_of: &mut impl FnMut(&Value) -> i64) -> bool {
@@ -229,8 +351,38 @@ impl TxnBuffer {
     }
 }
 
-/// A transaction as a value, of which symbols are given as their texts.
+/// The number of a row's key. In a map of EDN keywords have lost their colon, so it does not count.
+fn key_of(key: &Value, int_of: &mut impl FnMut(&Value) -> i64) -> i64 {
+    match key {
+        Value::Other(json) => match json.as_str().and_then(|word| word.strip_prefix(':')) {
+            Some(word) => int_of(&Value::Other(Box::new(word.into()))),
+            None => int_of(key),
+        },
+        _ => int_of(key),
+    }
+}
+
+/// Rows: a map of keys to values, or a list of pairs.
+fn rows_of(value: &Value, int_of: &mut impl FnMut(&Value) -> i64) -> Option<Vec<(i64, i64)>> {
+    if let Value::Other(json) = value {
+        let row = |(key, value): (&String, &serde_json::Value)| {
+            // Names that are numbers are told from texts by their quotes.
+            let number = key.parse().ok().filter(|number: &i64| number.to_string() == *key);
+            let key = number.map_or_else(|| Value::Other(Box::new(key.as_str().into())), Value::Int);
+            Some((key_of(&key, int_of), value.as_i64()?))
+        };
+        return json.as_object()?.iter().map(row).collect();
+    }
+    let row = |pair: &Value| match &items(pair)?[..] {
+        [key, Value::Int(value)] => Some((key_of(key, int_of), *value)),
+        _ => None,
+    };
+    items(value)?.iter().map(row).collect()
+}
+
+/// A transaction as a value, of which symbols are given as their texts; `universe`: what its keys are of.
 pub(super) fn txn_value<'h, 's>(
+    universe: Option<i64>,
     mops: impl Iterator<Item = MopRef<'h>>,
     symbol: impl Fn(i64) -> Option<&'s str>,
 ) -> Value {
@@ -245,9 +397,20 @@ pub(super) fn txn_value<'h, 's>(
                 vec![word("r"), value(key), list.unwrap_or(Value::Nil)]
             }
             MopRef::Get { key, value: of } => vec![word("r"), value(key), of.map_or(Value::Nil, value)],
+            MopRef::Insert { key, value: of } => vec![word("insert"), value(key), Value::Int(of)],
+            MopRef::Delete { key } => vec![word("delete"), value(key)],
+            MopRef::Select { predicate, rows } => {
+                let row = |(key, of): &(i64, i64)| Value::list(vec![value(*key), Value::Int(*of)]);
+                let rows = rows.map(|rows| Value::list(rows.iter().map(row).collect()));
+                vec![word("rp"), predicate.to_value(), rows.unwrap_or(Value::Nil)]
+            }
         })
     });
-    Value::list(mops.collect())
+    let mops = Value::list(mops.collect());
+    match universe {
+        Some(universe) => Value::list(vec![value(universe), mops]),
+        None => mops,
+    }
 }
 
 /// The items of a list.
@@ -290,12 +453,51 @@ pub(crate) struct Txns {
     lists: Vec<Vec<i64>>,
     /// By list: the number of its key.
     list_keys: Vec<u32>,
+    universes: Universes,
+    /// Of reads by predicate: what was asked for, and where the rows lie that it got.
+    selections: Vec<(Predicate, Option<(u32, u32)>)>,
+    rows: Vec<(i64, i64)>,
+}
+
+/// The universes of keys. All keys of most histories are of universe 0, which has no name.
+#[derive(Debug, Default)]
+struct Universes {
+    ids: FxHashMap<i64, u32>,
+    /// By number, from 1.
+    names: Vec<i64>,
+    /// The keys of universes other than 0.
+    key_ids: FxHashMap<(u32, i64), u32>,
+    /// By key, as far as any is not of universe 0.
+    of_keys: Vec<u32>,
+    /// By operation, likewise.
+    of_ops: Vec<u32>,
+}
+
+impl Universes {
+    fn id(&mut self, name: Option<i64>) -> Result<u32, String> {
+        let Some(name) = name else { return Ok(0) };
+        if let Some(id) = self.ids.get(&name) {
+            return Ok(*id);
+        }
+        if self.names.len() + 1 == KEYS_MAX {
+            return Err(format!("more than {KEYS_MAX} universes"));
+        }
+        self.names.push(name);
+        let id = self.names.len() as u32;
+        self.ids.insert(name, id);
+        Ok(id)
+    }
 }
 
 impl Txns {
     /// A new operation's transaction.
     pub(super) fn push(&mut self, txn: &TxnBuffer) -> Result<(), String> {
-        let start = self.store(txn)?;
+        let universe = self.universes.id(txn.universe)?;
+        let start = self.store(txn, universe)?;
+        if universe != 0 {
+            self.universes.of_ops.resize(self.starts.len(), 0);
+            self.universes.of_ops.push(universe);
+        }
         self.starts.push(start);
         self.lens.push(txn.mops.len() as u32);
         Ok(())
@@ -303,7 +505,11 @@ impl Txns {
 
     /// What a completion says of an operation's transaction.
     pub(super) fn complete(&mut self, id: usize, txn: &TxnBuffer) -> Result<(), String> {
-        let tail = self.store(txn)? as usize;
+        let universe = self.universes.id(txn.universe)?;
+        if universe != self.universe_of(id) {
+            return Err("it ends in another universe than it was invoked in".into());
+        }
+        let tail = self.store(txn, universe)? as usize;
         let (start, len) = (self.starts[id] as usize, self.lens[id] as usize);
         if len == txn.mops.len() {
             self.kinds_and_keys.copy_within(tail.., start);
@@ -317,7 +523,7 @@ impl Txns {
         Ok(())
     }
 
-    fn store(&mut self, txn: &TxnBuffer) -> Result<u32, String> {
+    fn store(&mut self, txn: &TxnBuffer, universe: u32) -> Result<u32, String> {
         let start =
             u32::try_from(self.args.len()).ok().filter(|start| start.checked_add(txn.mops.len() as u32).is_some());
         let Some(start) = start else { return Err("more than four billion micro-operations".into()) };
@@ -326,31 +532,68 @@ impl Txns {
                 Buffered::Append { key, element } => (key, MopKind::Append, element as u64),
                 Buffered::Read { key, list: None } => (key, MopKind::ReadNil, 0),
                 Buffered::Read { key, list: Some((from, to)) } => {
-                    let id = self.key_id(key)?;
+                    let id = self.key_id(universe, key)?;
                     (key, MopKind::Read, self.list(id, &txn.elements[from..to])?)
                 }
                 Buffered::Write { key, value } => (key, MopKind::Write, value as u64),
                 Buffered::Get { key, value: None } => (key, MopKind::GetNil, 0),
                 Buffered::Get { key, value: Some(value) } => (key, MopKind::Get, value as u64),
+                Buffered::Insert { key, value } => (key, MopKind::Insert, value as u64),
+                Buffered::Delete { key } => (key, MopKind::Delete, 0),
+                Buffered::Select { predicate, rows } => {
+                    let arg = self.select(predicate, rows.map(|(from, to)| &txn.rows[from..to]), universe)?;
+                    self.kinds_and_keys.push(((MopKind::Select as u32) << KIND_SHIFT) | universe);
+                    self.args.push(arg);
+                    continue;
+                }
             };
-            let id = self.key_id(key)?;
+            let id = self.key_id(universe, key)?;
             self.kinds_and_keys.push(((kind as u32) << KIND_SHIFT) | id);
             self.args.push(arg);
         }
         Ok(start)
     }
 
-    fn key_id(&mut self, key: i64) -> Result<u32, String> {
-        if let Some(id) = self.key_ids.get(&key) {
+    /// Keeps what a read by predicate got; gives its number.
+    fn select(&mut self, predicate: Predicate, rows: Option<&[(i64, i64)]>, universe: u32) -> Result<u64, String> {
+        let range = match rows {
+            None => None,
+            Some(rows) => {
+                let start = u32::try_from(self.rows.len()).ok();
+                let end = u32::try_from(self.rows.len() + rows.len()).ok();
+                self.rows.extend_from_slice(rows);
+                // Of whatever it got it is known that it is there.
+                for (key, _) in rows {
+                    self.key_id(universe, *key)?;
+                }
+                Some(start.zip(end).ok_or("more than four billion rows")?)
+            }
+        };
+        self.selections.push((predicate, range));
+        Ok(self.selections.len() as u64 - 1)
+    }
+
+    fn key_id(&mut self, universe: u32, key: i64) -> Result<u32, String> {
+        let known = match universe {
+            0 => self.key_ids.get(&key),
+            _ => self.universes.key_ids.get(&(universe, key)),
+        };
+        if let Some(id) = known {
             return Ok(*id);
         }
         if self.keys.len() == KEYS_MAX {
             return Err(format!("more than {KEYS_MAX} keys"));
         }
         let id = self.keys.len() as u32;
-        self.keys.push(key);
         self.trunks.push(NONE_U32);
-        self.key_ids.insert(key, id);
+        if universe == 0 {
+            self.key_ids.insert(key, id);
+        } else {
+            self.universes.of_keys.resize(self.keys.len(), 0);
+            self.universes.of_keys.push(universe);
+            self.universes.key_ids.insert((universe, key), id);
+        }
+        self.keys.push(key);
         Ok(id)
     }
 
@@ -385,6 +628,32 @@ impl Txns {
         self.list_keys.shrink_to_fit();
         self.key_ids = FxHashMap::default();
         self.trunks = Vec::new();
+    }
+
+    /// The universe that a key is of.
+    pub(crate) fn universe_of_key(&self, key: u32) -> u32 {
+        self.universes.of_keys.get(key as usize).copied().unwrap_or(0)
+    }
+
+    /// The universe of an operation's keys.
+    pub(crate) fn universe_of(&self, op: usize) -> u32 {
+        self.universes.of_ops.get(op).copied().unwrap_or(0)
+    }
+
+    /// What a universe is called; `None` of the only one.
+    pub(crate) fn universe_name(&self, universe: u32) -> Option<i64> {
+        self.universes.names.get((universe as usize).checked_sub(1)?).copied()
+    }
+
+    /// How many universes have been numbered, with 0.
+    pub(crate) fn universes_len(&self) -> usize {
+        self.universes.names.len() + 1
+    }
+
+    /// What a [`MopKind::Select`] asked for, and the rows that it got.
+    pub(crate) fn selection(&self, arg: u64) -> (Predicate, Option<&[(i64, i64)]>) {
+        let (predicate, range) = self.selections[arg as usize];
+        (predicate, range.map(|(start, end)| &self.rows[start as usize..end as usize]))
     }
 
     /// How many keys there are.
@@ -434,13 +703,20 @@ impl Txns {
             2 => MopKind::Read,
             3 => MopKind::Write,
             4 => MopKind::GetNil,
-            _ => MopKind::Get,
+            5 => MopKind::Get,
+            6 => MopKind::Insert,
+            7 => MopKind::Delete,
+            _ => MopKind::Select,
         };
         (kind, packed & (KEYS_MAX as u32 - 1), self.args[at])
     }
 
     pub(crate) fn mop(&self, at: usize) -> MopRef<'_> {
         let (kind, key, arg) = self.raw(at);
+        if kind == MopKind::Select {
+            let (predicate, rows) = self.selection(arg);
+            return MopRef::Select { predicate, rows };
+        }
         let key = self.keys[key as usize];
         match kind {
             MopKind::Append => MopRef::Append { key, element: arg as i64 },
@@ -451,7 +727,9 @@ impl Txns {
             }
             MopKind::Write => MopRef::Write { key, value: arg as i64 },
             MopKind::GetNil => MopRef::Get { key, value: None },
-            MopKind::Get => MopRef::Get { key, value: Some(arg as i64) },
+            MopKind::Insert => MopRef::Insert { key, value: arg as i64 },
+            MopKind::Delete => MopRef::Delete { key },
+            MopKind::Get | MopKind::Select => MopRef::Get { key, value: Some(arg as i64) },
         }
     }
 }

@@ -14,7 +14,7 @@
 //! Beside the graph, what needs none: `internal` and `future-read` within a transaction, `G1a`, `G1b`, `dirty-update`,
 //! `lost-update`, `duplicate-elements`, `incompatible-order`, `garbage-read`, `duplicate-appends`.
 //!
-//! Not checked: predicates.
+//! Predicates are another model's: [`super::closed_predicate`].
 
 use rustc_hash::FxHashMap;
 
@@ -371,7 +371,7 @@ impl<'h> Index<'h> {
                     _ => None,
                 }
             }),
-            EdgeKind::Process | EdgeKind::Realtime => None,
+            EdgeKind::Wrp | EdgeKind::Rwp | EdgeKind::Process | EdgeKind::Realtime => None,
         }
     }
 

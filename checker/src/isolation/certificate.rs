@@ -93,7 +93,7 @@ pub fn write_certificate(
                     line(out, &Line { left_out: Some(invocations(history, ids)), ..Line::default() })?;
                 }
             }
-            Err(why) => line(out, &uncertified(why))?,
+            Err(why) => line(out, &uncertified(&why))?,
         },
         Validity::Invalid => {
             let invoked: FxHashMap<u64, u64> =
@@ -129,16 +129,19 @@ fn of_anomaly(kind: &str, anomaly: &Anomaly, invoked: &FxHashMap<u64, u64>) -> L
 }
 
 /// All that happened in an order that agrees with every dependency, and what is left out; or why there is none.
-fn serial_order(history: &History, settings: &Settings) -> Result<(Vec<u32>, Vec<u32>), &'static str> {
+fn serial_order(history: &History, settings: &Settings) -> Result<(Vec<u32>, Vec<u32>), String> {
     let mut found = Found::default();
-    let index = Index::new(history, settings, &mut found).ok_or("the history is larger than can be numbered")?;
+    let index = Index::new(history, settings, &mut found)?;
     index.phenomena(&mut found, settings);
     if !found.by_kind.is_empty() {
-        return Err("there are anomalies, which the models asked for allow");
+        return Err("there are anomalies, which the models asked for allow".into());
+    }
+    if matches!(&index, Index::ClosedPredicate(index) if index.is_in_doubt()) {
+        return Err("a row was written by more than one transaction, and which came last is not known".into());
     }
     let mut edges = index.edges(settings);
     if edges.left_out > 0 {
-        return Err("there are more dependencies than could be kept");
+        return Err("there are more dependencies than could be kept".into());
     }
     let prohibited = lattice::prohibited(&models_asked(history, settings), &settings.anomalies);
     let after = match order_asked(&prohibited) {
@@ -156,13 +159,12 @@ fn serial_order(history: &History, settings: &Settings) -> Result<(Vec<u32>, Vec
     let mut order: Vec<u32> = (0..history.len() as u32).collect();
     order.sort_unstable_by_key(|op| std::cmp::Reverse(number[*op as usize]));
     if order.windows(2).any(|pair| number[pair[0] as usize] == number[pair[1] as usize]) {
-        return Err("there are cycles, which the models asked for allow");
+        return Err("there are cycles, which the models asked for allow".into());
     }
-    let mut left_out: Vec<u32> = (0..history.len() as u32)
-        .filter(|op| history.outcome(*op as usize) == Outcome::Info && !index.takes_part(history, *op))
-        .collect();
-    left_out.sort_unstable();
-    order.retain(|op| index.takes_part(history, *op));
+    let takes_part = index.take_part(history);
+    let is_left_out = |op: &u32| history.outcome(*op as usize) == Outcome::Info && !takes_part[*op as usize];
+    let left_out: Vec<u32> = (0..history.len() as u32).filter(is_left_out).collect();
+    order.retain(|op| takes_part[*op as usize]);
     Ok((order, left_out))
 }
 

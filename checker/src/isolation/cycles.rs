@@ -9,6 +9,9 @@
 //!   without adjoining rw edges: with e1 v e2 and e3 v e4 not both rw, e2 and e3 both rw leave e4 and e1 not rw.)
 //! - G2-item: an rw edge within a component of all data edges.
 //!
+//! Those are of items. G-single, G-nonadjacent and G2 are the same with the anti-dependencies of predicates (rwp) beside.
+//! What a read by predicate depends on (wrp) is to all of them what an item's is: Adya's G1c and G2-item do not tell.
+//!
 //! The session and real-time variants have those edges beside. Kinds are looked for in the order of
 //! [`lattice::CYCLES`], and none that one found before implies: so what is called G2-item contains no G-single.
 //!
@@ -62,8 +65,10 @@ pub(crate) struct Search {
 }
 
 const WW: u8 = EdgeKind::Ww.bit();
-const WR: u8 = EdgeKind::Wr.bit();
-const RW: u8 = EdgeKind::Rw.bit();
+const WR: u8 = EdgeKind::Wr.bit() | EdgeKind::Wrp.bit();
+/// Anti-dependencies of items, and of items and predicates.
+const RW_ITEM: u8 = EdgeKind::Rw.bit();
+const RW: u8 = EdgeKind::Rw.bit() | EdgeKind::Rwp.bit();
 
 impl Component {
     fn nodes(&self) -> u32 {
@@ -92,6 +97,11 @@ impl Component {
             severest.offsets.push(severest.targets.len() as u32);
         }
         severest
+    }
+
+    /// The most severe of these edges from one node to another, which has one.
+    fn edge(&self, from: u32, to: u32, mask: u8) -> EdgeKind {
+        self.out(from, mask).filter(|(next, _)| *next == to).map(|(_, kind)| kind).min().unwrap_or(EdgeKind::Rw)
     }
 
     fn degree(&self, node: u32) -> u64 {
@@ -127,6 +137,7 @@ impl Successors for Masked<'_> {
 struct Remembering<'c> {
     component: &'c Component,
     base: u8,
+    rw: u8,
 }
 
 impl Successors for Remembering<'_> {
@@ -145,7 +156,7 @@ impl Successors for Remembering<'_> {
             if kind.bit() & self.base != 0 {
                 return Some(self.component.targets[at]);
             }
-            if kind == EdgeKind::Rw && !by_rw {
+            if kind.bit() & self.rw != 0 && !by_rw {
                 return Some(nodes + self.component.targets[at]);
             }
         }
@@ -163,8 +174,12 @@ pub(crate) fn search(component: &Component, extra: Option<EdgeKind>, work: Work)
     // Each kind has its own share, so that one that is dear does not keep the others from being decided.
     let share = Work { left: work.left / (2 * lattice::CYCLES.len() as u64) };
     let severest = component.severest();
+    let has_predicates = component.kinds.contains(&EdgeKind::Rwp);
     for kind in lattice::CYCLES {
         let Some((plain, more)) = variant(kind, extra) else { continue };
+        if !has_predicates && lattice::IS_OF_PREDICATES.contains(&plain) {
+            continue;
+        }
         if lattice::implied_by(found.kinds()).contains(kind) {
             continue;
         }
@@ -210,9 +225,12 @@ fn of_kind(component: &Component, plain: &str, more: u8, mut work: Work) -> Answ
     match plain {
         "G0" => any_cycle(component, WW | more, &mut work),
         "G1c" => any_cycle(component, WW | WR | more, &mut work),
-        "G-single-item" => single(component, WW | WR | more, &mut work),
-        "G-nonadjacent-item" => nonadjacent(component, WW | WR | more, &mut work),
-        _ => through_rw(component, WW | WR | RW | more, &mut work),
+        "G-single-item" => single(component, WW | WR | more, RW_ITEM, &mut work),
+        "G-single" => single(component, WW | WR | more, RW, &mut work),
+        "G-nonadjacent-item" => nonadjacent(component, WW | WR | more, RW_ITEM, &mut work),
+        "G-nonadjacent" => nonadjacent(component, WW | WR | more, RW, &mut work),
+        "G2-item" => through_rw(component, WW | WR | more, RW_ITEM, &mut work),
+        _ => through_rw(component, WW | WR | more, RW, &mut work),
     }
 }
 
@@ -229,14 +247,18 @@ fn variant(kind: &'static str, extra: Option<EdgeKind>) -> Option<(&'static str,
 /// The kind of a cycle with these edges.
 pub(crate) fn classify(edges: &[EdgeKind]) -> &'static str {
     let has = |kind: EdgeKind| edges.contains(&kind);
-    let rw = edges.iter().filter(|kind| **kind == EdgeKind::Rw).count();
-    let adjoin = (0..edges.len()).any(|at| edges[at] == EdgeKind::Rw && edges[(at + 1) % edges.len()] == EdgeKind::Rw);
-    let variants = match (rw, adjoin) {
-        (1, _) => ["G-single-item", "G-single-item-process", "G-single-item-realtime"],
-        (0, _) if has(EdgeKind::Wr) => ["G1c", "G1c-process", "G1c-realtime"],
-        (0, _) => ["G0", "G0-process", "G0-realtime"],
-        (_, false) => ["G-nonadjacent-item", "G-nonadjacent-item-process", "G-nonadjacent-item-realtime"],
-        (_, true) => ["G2-item", "G2-item-process", "G2-item-realtime"],
+    let is_rw = |at: usize| edges[at % edges.len()].is_overlooked();
+    let rw = edges.iter().filter(|kind| kind.is_overlooked()).count();
+    let adjoin = (0..edges.len()).any(|at| is_rw(at) && is_rw(at + 1));
+    let variants = match (rw, adjoin, has(EdgeKind::Rwp)) {
+        (1, _, false) => ["G-single-item", "G-single-item-process", "G-single-item-realtime"],
+        (1, _, true) => ["G-single", "G-single-process", "G-single-realtime"],
+        (0, ..) if edges.iter().any(|kind| kind.is_read()) => ["G1c", "G1c-process", "G1c-realtime"],
+        (0, ..) => ["G0", "G0-process", "G0-realtime"],
+        (_, false, false) => ["G-nonadjacent-item", "G-nonadjacent-item-process", "G-nonadjacent-item-realtime"],
+        (_, false, true) => ["G-nonadjacent", "G-nonadjacent-process", "G-nonadjacent-realtime"],
+        (_, true, false) => ["G2-item", "G2-item-process", "G2-item-realtime"],
+        (_, true, true) => ["G2", "G2-process", "G2-realtime"],
     };
     match (has(EdgeKind::Realtime), has(EdgeKind::Process)) {
         (true, _) => variants[2],
@@ -344,11 +366,11 @@ impl Bfs {
         (nodes, edges)
     }
 
-    /// That path as a cycle, which an rw edge closes.
-    fn closed_by_rw(&self, start: u32, goal: u32) -> Best {
+    /// That path as a cycle, which an edge of this kind closes.
+    fn closed_by(&self, kind: EdgeKind, start: u32, goal: u32) -> Best {
         let (mut nodes, mut edges) = self.path(start, goal);
         nodes.push(goal);
-        edges.push(EdgeKind::Rw);
+        edges.push(kind);
         Best { nodes, edges }
     }
 }
@@ -413,12 +435,12 @@ fn any_cycle(component: &Component, mask: u8, work: &mut Work) -> Answer {
     best.answer().unwrap_or(Answer::None)
 }
 
-/// By node: the sources of the rw edges that lead to it.
-fn rw_sources(component: &Component) -> (Vec<u32>, Vec<u32>) {
+/// By node: the sources of the edges of these kinds that lead to it.
+fn rw_sources(component: &Component, rw: u8) -> (Vec<u32>, Vec<u32>) {
     let nodes = component.nodes() as usize;
     let mut offsets = vec![0u32; nodes + 1];
     for node in 0..nodes as u32 {
-        for (to, _) in component.out(node, RW) {
+        for (to, _) in component.out(node, rw) {
             offsets[to as usize + 1] += 1;
         }
     }
@@ -428,7 +450,7 @@ fn rw_sources(component: &Component) -> (Vec<u32>, Vec<u32>) {
     let mut sources = vec![0; offsets[nodes] as usize];
     let mut at = offsets.clone();
     for node in 0..nodes as u32 {
-        for (to, _) in component.out(node, RW) {
+        for (to, _) in component.out(node, rw) {
             sources[at[to as usize] as usize] = node;
             at[to as usize] += 1;
         }
@@ -436,10 +458,10 @@ fn rw_sources(component: &Component) -> (Vec<u32>, Vec<u32>) {
     (offsets, sources)
 }
 
-/// A shortest cycle of one rw edge and otherwise these.
-fn single(component: &Component, base: u8, work: &mut Work) -> Answer {
+/// A shortest cycle of one of the edges `rw` and otherwise of `base`.
+fn single(component: &Component, base: u8, rw: u8, work: &mut Work) -> Answer {
     let of = components(&Masked { component, mask: base });
-    let (offsets, sources) = rw_sources(component);
+    let (offsets, sources) = rw_sources(component, rw);
     let mut bfs = Bfs::new(of.len());
     let mut is_source = vec![u32::MAX; of.len()];
     let mut best = Best::default();
@@ -472,7 +494,7 @@ fn single(component: &Component, base: u8, work: &mut Work) -> Answer {
             )
         };
         if let Some(goal) = goal {
-            best = bfs.closed_by_rw(start, goal);
+            best = bfs.closed_by(component.edge(goal, start, rw), start, goal);
         }
         if !finished {
             if !best.nodes.is_empty() {
@@ -484,12 +506,19 @@ fn single(component: &Component, base: u8, work: &mut Work) -> Answer {
     if !best.nodes.is_empty() || unfinished.is_empty() {
         return best.answer().unwrap_or(Answer::None);
     }
-    in_batches(component, base, &of, &offsets, &sources, &unfinished)
+    in_batches(component, [base, rw], &of, &offsets, &sources, &unfinished)
 }
 
 /// Whether any of these nodes reaches a source of its own rw edges, 64 nodes at a time: one pass over the edges in
 /// topological order each. Within a cycle of the base all reach each other, and so do their bits.
-fn in_batches(component: &Component, base: u8, of: &[u32], offsets: &[u32], sources: &[u32], starts: &[u32]) -> Answer {
+fn in_batches(
+    component: &Component,
+    [base, rw]: [u8; 2],
+    of: &[u32],
+    offsets: &[u32],
+    sources: &[u32],
+    starts: &[u32],
+) -> Answer {
     /// Passes, at most: a component of a hundred thousand is still decided.
     const EDGES_MAX: u64 = 4_000_000_000;
     let mut work = Work { left: EDGES_MAX };
@@ -528,7 +557,7 @@ fn in_batches(component: &Component, base: u8, of: &[u32], offsets: &[u32], sour
                 },
                 |node| node == *goal,
             );
-            let Best { nodes, edges } = bfs.closed_by_rw(*start, *goal);
+            let Best { nodes, edges } = bfs.closed_by(component.edge(*goal, *start, rw), *start, *goal);
             return Answer::Found(nodes, edges);
         }
         if !work.spend(component.targets.len() as u64 + u64::from(component.nodes())) {
@@ -538,12 +567,12 @@ fn in_batches(component: &Component, base: u8, of: &[u32], offsets: &[u32], sour
     Answer::None
 }
 
-/// A shortest cycle with rw edges none of which adjoin.
-fn nonadjacent(component: &Component, base: u8, work: &mut Work) -> Answer {
+/// A shortest cycle of `base` and of edges `rw`, none of which adjoin.
+fn nonadjacent(component: &Component, base: u8, rw: u8, work: &mut Work) -> Answer {
     let nodes = component.nodes();
-    let of = components(&Remembering { component, base });
+    let of = components(&Remembering { component, base, rw });
     let sizes = sizes(&of);
-    let (offsets, sources) = rw_sources(component);
+    let (offsets, sources) = rw_sources(component, rw);
     let mut bfs = Bfs::new(of.len());
     let mut is_source = vec![u32::MAX; nodes as usize];
     let mut best = Best::default();
@@ -566,9 +595,10 @@ fn nonadjacent(component: &Component, base: u8, work: &mut Work) -> Answer {
             work,
             |node, push| {
                 let (from, by_rw) = if node < nodes { (node, false) } else { (node - nodes, true) };
-                for (next, kind) in component.out(from, base | RW) {
-                    let next = if kind == EdgeKind::Rw { nodes + next } else { next };
-                    if !(by_rw && kind == EdgeKind::Rw) && of[next as usize] == mine {
+                for (next, kind) in component.out(from, base | rw) {
+                    let is_rw = kind.is_overlooked();
+                    let next = if is_rw { nodes + next } else { next };
+                    if !(by_rw && is_rw) && of[next as usize] == mine {
                         push(next, kind);
                     }
                 }
@@ -578,7 +608,7 @@ fn nonadjacent(component: &Component, base: u8, work: &mut Work) -> Answer {
             |node| node < nodes && is_source[node as usize] == plain,
         );
         if let Some(goal) = goal {
-            let Best { nodes: walk, edges } = bfs.closed_by_rw(start, goal);
+            let Best { nodes: walk, edges } = bfs.closed_by(component.edge(goal, plain, rw), start, goal);
             let walk: Vec<u32> = walk.into_iter().map(|node| if node < nodes { node } else { node - nodes }).collect();
             if let Some((simple, edges)) = simple_part(walk, edges)
                 && simple.len() as u32 <= best.limit()
@@ -615,9 +645,8 @@ fn simple_part(mut nodes: Vec<u32>, mut edges: Vec<EdgeKind>) -> Option<(Vec<u32
         let inner = (nodes[from..to].to_vec(), edges[from..to].to_vec());
         let outer = ([&nodes[..from], &nodes[to..]].concat(), [&edges[..from], &edges[to..]].concat());
         let good = |edges: &[EdgeKind]| {
-            edges.contains(&EdgeKind::Rw)
-                && (0..edges.len())
-                    .all(|at| !(edges[at] == EdgeKind::Rw && edges[(at + 1) % edges.len()] == EdgeKind::Rw))
+            let is_rw = |at: usize| edges[at % edges.len()].is_overlooked();
+            (0..edges.len()).any(is_rw) && (0..edges.len()).all(|at| !(is_rw(at) && is_rw(at + 1)))
         };
         (nodes, edges) = if good(&inner.1) {
             inner
@@ -629,10 +658,11 @@ fn simple_part(mut nodes: Vec<u32>, mut edges: Vec<EdgeKind>) -> Option<(Vec<u32
     }
 }
 
-/// A shortest cycle of these edges with an rw edge among them.
-fn through_rw(component: &Component, mask: u8, work: &mut Work) -> Answer {
+/// A shortest cycle of `base` and of edges `rw`, of those at least one.
+fn through_rw(component: &Component, base: u8, rw: u8, work: &mut Work) -> Answer {
+    let mask = base | rw;
     let of = components(&Masked { component, mask });
-    let (offsets, sources) = rw_sources(component);
+    let (offsets, sources) = rw_sources(component, rw);
     let mut bfs = Bfs::new(of.len());
     let mut is_source = vec![u32::MAX; of.len()];
     let mut best = Best::default();
@@ -665,7 +695,7 @@ fn through_rw(component: &Component, mask: u8, work: &mut Work) -> Answer {
             |node| is_source[node as usize] == start,
         );
         if let Some(goal) = goal {
-            best = bfs.closed_by_rw(start, goal);
+            best = bfs.closed_by(component.edge(goal, start, rw), start, goal);
         }
         if !finished {
             break;

@@ -25,12 +25,16 @@ pub(crate) enum EdgeKind {
     Ww = 0,
     /// It wrote what the other read.
     Wr = 1,
+    /// It wrote what the other, by a predicate, met and did not get.
+    Wrp = 2,
     /// It read what the other overwrote.
-    Rw = 2,
+    Rw = 3,
+    /// It met, by a predicate, and did not get what the other overwrote so that it would have got it.
+    Rwp = 4,
     /// The same process did it earlier.
-    Process = 3,
+    Process = 5,
     /// It had ended when the other began.
-    Realtime = 4,
+    Realtime = 6,
 }
 
 impl EdgeKind {
@@ -38,7 +42,9 @@ impl EdgeKind {
         match self {
             Self::Ww => "ww",
             Self::Wr => "wr",
+            Self::Wrp => "wrp",
             Self::Rw => "rw",
+            Self::Rwp => "rwp",
             Self::Process => "process",
             Self::Realtime => "realtime",
         }
@@ -48,10 +54,22 @@ impl EdgeKind {
         match bits {
             0 => Self::Ww,
             1 => Self::Wr,
-            2 => Self::Rw,
-            3 => Self::Process,
+            2 => Self::Wrp,
+            3 => Self::Rw,
+            4 => Self::Rwp,
+            5 => Self::Process,
             _ => Self::Realtime,
         }
+    }
+
+    /// A dependency on what was read or met.
+    pub(crate) const fn is_read(self) -> bool {
+        matches!(self, Self::Wr | Self::Wrp)
+    }
+
+    /// An anti-dependency (Adya 1999).
+    pub(crate) const fn is_overlooked(self) -> bool {
+        matches!(self, Self::Rw | Self::Rwp)
     }
 
     pub(crate) const fn bit(self) -> u8 {

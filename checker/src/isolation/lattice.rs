@@ -232,33 +232,45 @@ pub(crate) const CYCLES: &[&str] = &[
     "G-single-item",
     "G0",
     "G-nonadjacent-item",
+    "G-single",
+    "G-nonadjacent",
     "G-single-item-process",
     "G1c",
     "G-nonadjacent-item-process",
+    "G-single-process",
+    "G-nonadjacent-process",
     "G-single-item-realtime",
     "G2-item",
+    "G2",
     "G-nonadjacent-item-realtime",
+    "G-single-realtime",
+    "G-nonadjacent-realtime",
     "G0-process",
     "G1c-process",
     "G2-item-process",
+    "G2-process",
     "G0-realtime",
     "G1c-realtime",
     "G2-item-realtime",
+    "G2-realtime",
 ];
+
+/// Those of which there is none without a read by predicate that is not one of items besides.
+pub(crate) const IS_OF_PREDICATES: &[&str] = &["G-single", "G-nonadjacent", "G2"];
 
 /// Cycles of a kind that are told by more than the most severe reasons of their edges, and what they are called then: by
 /// the weakest model that they refute. The weaker models first.
 pub(crate) const EXISTS: &[(&str, &str)] = &[
     ("G0-process", "strong-session-PL-1-cycle-exists"),
     ("G1c-process", "strong-session-PL-2-cycle-exists"),
-    ("G-single-item-process", "strong-session-snapshot-isolation-cycle-exists"),
-    ("G-nonadjacent-item-process", "strong-session-snapshot-isolation-cycle-exists"),
-    ("G2-item-process", "strong-session-serializable-cycle-exists"),
+    ("G-single-process", "strong-session-snapshot-isolation-cycle-exists"),
+    ("G-nonadjacent-process", "strong-session-snapshot-isolation-cycle-exists"),
+    ("G2-process", "strong-session-serializable-cycle-exists"),
     ("G0-realtime", "strong-PL-1-cycle-exists"),
     ("G1c-realtime", "strong-PL-2-cycle-exists"),
-    ("G-single-item-realtime", "strong-snapshot-isolation-cycle-exists"),
-    ("G-nonadjacent-item-realtime", "strong-snapshot-isolation-cycle-exists"),
-    ("G2-item-realtime", "PL-SS-cycle-exists"),
+    ("G-single-realtime", "strong-snapshot-isolation-cycle-exists"),
+    ("G-nonadjacent-realtime", "strong-snapshot-isolation-cycle-exists"),
+    ("G2-realtime", "PL-SS-cycle-exists"),
 ];
 
 fn model(name: &str) -> Option<&'static Model> {

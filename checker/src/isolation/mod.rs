@@ -1,12 +1,13 @@
 //! What transactions may see of each other: which anomalies a history holds, and which consistency models they refute.
 //!
-//! [`check`] infers who depends on whom ([`append`](self), `register`), searches the graph for cycles, and asks the lattice
+//! [`check`] infers who depends on whom (`append`, `register`, `closed_predicate`), searches the graph for cycles, and asks the lattice
 //! which models fall. The rules are Elle's ("Elle: inferring isolation anomalies from experimental observations", 2020);
 //! where they are stricter than Elle's own code, [`Settings::elle`] asks for its answer instead
 //! (`docs/differences-from-elle.md`).
 
 mod append;
 mod certificate;
+mod closed_predicate;
 mod cycles;
 pub mod explain;
 mod graph;
@@ -35,6 +36,12 @@ use cycles::{Component, Cycle, Work};
 pub(crate) use graph::EdgeKind;
 use graph::{Csr, EDGE_BYTES, Edge, Edges, NODES_MAX, NONE, Timed, components};
 use txn_words::the_txn;
+
+/// Whether histories of this workload are transactions, which [`check`] judges.
+#[must_use]
+pub fn judges(workload: &str) -> bool {
+    TxnKind::of(workload).is_some()
+}
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,7 +182,7 @@ pub struct AnomalyMop {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Step {
-    /// `ww`, `wr`, `rw`, `process` or `realtime`.
+    /// `ww`, `wr`, `rw`, `wrp` and `rwp` (of predicates), `process` or `realtime`.
     pub kind: String,
     /// Index of the event of the transaction that comes first.
     pub from: u64,
@@ -260,15 +267,22 @@ fn event_of(history: &History, op: u32) -> Option<u64> {
 enum Index<'h> {
     Append(append::Index<'h>),
     Register(register::Index<'h>),
+    ClosedPredicate(closed_predicate::Index<'h>),
 }
 
 impl<'h> Index<'h> {
-    /// `None`: there is more than can be numbered.
-    fn new(history: &'h History, settings: &Settings, found: &mut Found) -> Option<Self> {
+    /// An error says why nothing can be inferred.
+    fn new(history: &'h History, settings: &Settings, found: &mut Found) -> Result<Self, String> {
+        let too_large = || "the history is larger than can be numbered".to_owned();
         match TxnKind::of(&history.header().workload) {
-            _ if history.len() >= NODES_MAX => None,
-            Some(TxnKind::RwRegister) => register::Index::new(history, settings, found).map(Self::Register),
-            _ => append::Index::new(history, settings).map(Self::Append),
+            _ if history.len() >= NODES_MAX => Err(too_large()),
+            Some(TxnKind::ClosedPredicate) => {
+                closed_predicate::Index::new(history, settings).map(Self::ClosedPredicate)
+            }
+            Some(TxnKind::RwRegister) => {
+                register::Index::new(history, settings, found).map(Self::Register).ok_or_else(too_large)
+            }
+            _ => append::Index::new(history, settings).map(Self::Append).ok_or_else(too_large),
         }
     }
 
@@ -277,6 +291,7 @@ impl<'h> Index<'h> {
         match self {
             Self::Append(index) => index.phenomena(found, settings),
             Self::Register(index) => index.phenomena(found, settings),
+            Self::ClosedPredicate(index) => index.phenomena(found),
         }
     }
 
@@ -284,16 +299,23 @@ impl<'h> Index<'h> {
         match self {
             Self::Append(index) => index.edges(settings.edges_max),
             Self::Register(index) => index.edges(settings.edges_max),
+            Self::ClosedPredicate(index) => index.edges(settings.edges_max),
         }
     }
 
-    /// Whether a transaction takes part: it ended ok, or what it appended was seen.
-    fn takes_part(&self, history: &History, op: u32) -> bool {
-        match (history.outcome(op as usize), self) {
+    /// By transaction: whether it takes part. It ended ok, or what it wrote was seen.
+    fn take_part(&self, history: &History) -> Vec<bool> {
+        let seen = match self {
+            Self::ClosedPredicate(index) => index.seen(),
+            Self::Append(_) | Self::Register(_) => Vec::new(),
+        };
+        let takes_part = |op: usize| match (history.outcome(op), self) {
             (Outcome::Ok, _) => true,
-            (Outcome::Info, Self::Append(index)) => index.is_seen(op),
+            (Outcome::Info, Self::Append(index)) => index.is_seen(op as u32),
+            (Outcome::Info, Self::ClosedPredicate(_)) => seen[op],
             _ => false,
-        }
+        };
+        (0..history.len()).map(takes_part).collect()
     }
 }
 
@@ -316,7 +338,7 @@ pub(crate) fn order_asked(prohibited: &BTreeSet<String>) -> Option<EdgeKind> {
     }
 }
 
-/// Checks a list-append or rw-register history.
+/// Checks a list-append, rw-register or closed-predicate history.
 #[must_use]
 pub fn check(history: &History, settings: &Settings) -> Check {
     let models = models_asked(history, settings);
@@ -327,15 +349,17 @@ pub fn check(history: &History, settings: &Settings) -> Check {
         result.txns[history.outcome(op) as usize] += 1;
     }
     let mut found = Found::default();
-    let Some(index) = Index::new(history, settings, &mut found) else {
-        let reason = "the history is larger than can be numbered".to_owned();
-        return Findings::default().into_check(
-            NAME,
-            Validity::Unknown,
-            Some(reason.clone()),
-            format!("Undecided: {reason}."),
-            Details::Isolation(result),
-        );
+    let index = match Index::new(history, settings, &mut found) {
+        Ok(index) => index,
+        Err(reason) => {
+            return Findings::default().into_check(
+                NAME,
+                Validity::Unknown,
+                Some(reason.clone()),
+                format!("Undecided: {reason}."),
+                Details::Isolation(result),
+            );
+        }
     };
     index.phenomena(&mut found, settings);
     let edges = index.edges(settings);
@@ -575,6 +599,7 @@ fn why(history: &History, index: &Index<'_>, edge: Edge, names: [&str; 2]) -> Re
         ))),
         (_, Index::Append(index)) => index.why(edge, names),
         (_, Index::Register(index)) => index.why(edge, names),
+        (_, Index::ClosedPredicate(index)) => index.why(edge, names),
     };
     reason.unwrap_or_else(|| in_time(format!("{a} comes before {b}")))
 }

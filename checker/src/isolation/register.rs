@@ -17,7 +17,7 @@
 //! that is known to come later. Failed and indeterminate transactions have no edges; values of the latter take part in the
 //! version orders.
 //!
-//! Not checked: predicates; what an indeterminate transaction read.
+//! Not checked: what an indeterminate transaction read.
 
 use rustc_hash::FxHashMap;
 

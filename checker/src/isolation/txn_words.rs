@@ -32,6 +32,15 @@ pub(crate) fn list_around(history: &History, list: &[i64], at: usize) -> String 
     format!("[{}]", words.join(" "))
 }
 
+/// The first rows that a read by predicate got: ` {x 1, y 2, …}`.
+pub(crate) fn selected(history: &History, rows: Option<&[(i64, i64)]>) -> String {
+    const ROWS_MAX: usize = 8;
+    let Some(rows) = rows else { return String::new() };
+    let spelled = rows.iter().take(ROWS_MAX).map(|(key, value)| format!("{} {value}", history.spell(*key)));
+    let more = if rows.len() > ROWS_MAX { vec!["…".to_owned()] } else { Vec::new() };
+    format!(" {{{}}}", spelled.chain(more).collect::<Vec<_>>().join(", "))
+}
+
 /// A transaction's micro-operations: `append x 1 · r y [… 3 4]`.
 pub(crate) fn mops(history: &History, op: &Op<'_>) -> String {
     each_mop(history, op).collect::<Vec<_>>().join(" · ")
@@ -46,5 +55,8 @@ pub(crate) fn each_mop<'h>(history: &'h History, op: &Op<'h>) -> impl Iterator<I
         MopRef::Read { key, list: None } | MopRef::Get { key, value: None } => format!("r {} nil", spell(key)),
         MopRef::Read { key, list: Some(list) } => format!("r {} {}", spell(key), list_end(history, list)),
         MopRef::Get { key, value: Some(value) } => format!("r {} {}", spell(key), spell(value)),
+        MopRef::Insert { key, value } => format!("insert {} {value}", spell(key)),
+        MopRef::Delete { key } => format!("delete {}", spell(key)),
+        MopRef::Select { predicate, rows } => format!("select {predicate}{}", selected(history, rows)),
     })
 }

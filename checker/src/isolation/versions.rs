@@ -81,6 +81,8 @@ fn each(txns: &Txns, mut visit: impl FnMut(u32, i64)) {
     for at in 0..txns.mops_len() {
         match txns.raw(at) {
             (MopKind::Append | MopKind::Write | MopKind::Get, key, arg) => visit(key, arg as i64),
+            // Rows have few versions, which their index numbers itself.
+            (MopKind::Insert | MopKind::Delete | MopKind::Select, ..) => {}
             (MopKind::ReadNil | MopKind::Read | MopKind::GetNil, ..) => {}
         }
     }

@@ -12,6 +12,7 @@ pub(crate) mod explore;
 pub(crate) mod model;
 mod numbers;
 pub(crate) mod register;
+mod rows;
 #[cfg(test)]
 mod tests;
 mod transactions;
@@ -28,6 +29,7 @@ use self::register::{Effect, Held, Timed};
 use crate::{
     Validity,
     history::{F, History, Op, Outcome},
+    isolation,
     linearizability::{
         CERTIFICATE_VERSION, CertificateHeader, CertificateLine as Line, counted_final_reads,
         models::{Model, ModelOp, by_name},
@@ -115,7 +117,7 @@ impl<R: BufRead> Certificate<R> {
             Some(format!("it is of the model {}, the history is of {model}", self.header.model))
         } else if self.header.operations != history.len() as u64 || self.header.history != history.digest() {
             Some("it is of another history".into())
-        } else if !history.has_real_time() && !matches!(model, "list-append" | "rw-register") {
+        } else if !history.has_real_time() && !isolation::judges(model) {
             Some("the history does not say what happened first, which an order has to agree with".into())
         } else {
             None
@@ -128,7 +130,7 @@ impl<R: BufRead> Certificate<R> {
                 let uncounted = Uncounted::of(history);
                 self.check(&Registers { history, uncounted })
             }
-            ("list-append" | "rw-register", _) => transactions::verify(&mut self, history),
+            (model, _) if isolation::judges(model) => transactions::verify(&mut self, history),
             (_, Some(model)) => {
                 if let Err(error) = model.fits(history) {
                     return Ok(Verification::DoesNotHold(error.to_string()));

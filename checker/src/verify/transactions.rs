@@ -2,7 +2,7 @@
 //!
 //! A valid verdict on lists: gone through one after the other in the order given, the transactions give all that was read.
 //! On registers, of which the order of values is known only in part: the order agrees with every dependency that values
-//! show. An invalid verdict: each edge of a cycle is shown by a read, or by what ended before what began; and an anomaly
+//! show. On rows, the transactions give all that was read. An invalid verdict: each edge of a cycle is shown by a read, or by what ended before what began; and an anomaly
 //! without a cycle by the one or two transactions that it names.
 //!
 //! Shared with the check is the lattice: which anomalies a model forbids.
@@ -11,16 +11,20 @@ use std::{collections::BTreeSet, io::BufRead};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{Certificate, CertificateError, Verification, model::return_of};
+use super::{
+    Certificate, CertificateError, Verification,
+    model::return_of,
+    rows::{Rows, State},
+};
 use crate::{
     Validity,
-    history::{F, History, MopRef, Op, Outcome},
+    history::{History, MopRef, Op, Outcome, TxnKind},
     isolation::{CertificateLine as Line, CertificateStep, EdgeKind, implied_by, order_asked, prohibited},
     say,
 };
 
 /// `Ok(true)`: it is shown; `Ok(false)`: that could not be decided. An error says what speaks against it.
-type Shown = Result<bool, String>;
+pub(super) type Shown = Result<bool, String>;
 
 pub(super) fn verify(
     certificate: &mut Certificate<impl BufRead>,
@@ -49,7 +53,8 @@ pub(super) fn verify(
     certificate.end()?;
     let forbidden = prohibited(&models, &asked);
     let asked = say::list(&[&models[..], &asked[..]].concat());
-    let txns = Txns { history, is_register: history.header().workload == "rw-register" };
+    let kind = TxnKind::of(&history.header().workload).unwrap_or(TxnKind::ListAppend);
+    let txns = Txns { history, kind };
     Ok(match (valid, uncertified) {
         (_, Some(why)) => Verification::Undecided(format!("it certifies nothing: {why}")),
         (Validity::Unknown, None) => {
@@ -61,7 +66,7 @@ pub(super) fn verify(
                 summary: format!(
                     "{} in an order that {} {}; {} indeterminate ones are not in it (asked for: {asked})",
                     say::count(order.len() as u64, "transaction"),
-                    if txns.is_register {
+                    if kind == TxnKind::RwRegister {
                         "agrees with every dependency that values show"
                     } else {
                         "gives all that was read"
@@ -83,12 +88,12 @@ pub(super) fn verify(
 /// The transactions of a history.
 struct Txns<'h> {
     history: &'h History,
-    is_register: bool,
+    kind: TxnKind,
 }
 
 impl<'h> Txns<'h> {
     fn txn(&self, index: u64) -> Result<Op<'h>, String> {
-        let op = self.history.op_invoked_at(index).filter(|op| *op.f == F::Txn);
+        let op = self.history.op_invoked_at(index).filter(|op| self.kind.is_txn(op.f));
         op.ok_or_else(|| format!("event {index} invokes no transaction"))
     }
 
@@ -99,6 +104,7 @@ impl<'h> Txns<'h> {
         let mut seen: FxHashSet<usize> = FxHashSet::default();
         let mut lists: FxHashMap<i64, Vec<i64>> = FxHashMap::default();
         let mut registers = Registers::of(self.history);
+        let mut rows = State::default();
         let mut latest_invoke = 0;
         let mut last_of_process: FxHashMap<u32, u64> = FxHashMap::default();
         for index in order {
@@ -118,7 +124,11 @@ impl<'h> Txns<'h> {
             if is_session && last_of_process.insert(op.process, *index).is_some_and(|before| before > *index) {
                 return no("was run by its process before one that the order has before it");
             }
-            let fits = if self.is_register { registers.apply(&op) } else { apply(&mut lists, &op) };
+            let fits = match self.kind {
+                TxnKind::ListAppend => apply(&mut lists, &op),
+                TxnKind::RwRegister => registers.apply(&op),
+                TxnKind::ClosedPredicate => rows.apply(self.history, &op),
+            };
             if !fits {
                 return no("cannot have read at its place what it read");
             }
@@ -132,7 +142,7 @@ impl<'h> Txns<'h> {
                 return Err(format!("the transaction of event {index} is there twice"));
             }
         }
-        let forgotten = |op: &Op<'_>| *op.f == F::Txn && op.outcome != Outcome::Fail && !seen.contains(&op.id);
+        let forgotten = |op: &Op<'_>| self.kind.is_txn(op.f) && op.outcome != Outcome::Fail && !seen.contains(&op.id);
         match self.history.ops().find(forgotten) {
             Some(op) => Err(format!("the transaction of event {} is not in the order", op.invoke_index)),
             None => Ok(()),
@@ -147,14 +157,38 @@ impl<'h> Txns<'h> {
     ) -> Verification {
         let mut shown: Vec<&str> = Vec::new();
         let mut undecided: Vec<&str> = Vec::new();
+        let rows = (self.kind == TxnKind::ClosedPredicate).then(|| Rows::of(self.history));
         for (kind, txns, steps) in anomalies {
             let txns: Result<Vec<Op<'_>>, String> = txns.iter().map(|index| self.txn(*index)).collect();
             let answer = txns.and_then(|txns| {
+                if let Some(rows) = &rows {
+                    if !steps.is_empty() {
+                        return self.cycle(kind, &txns, steps, |step, pair| rows.step(step, pair));
+                    }
+                    return match (kind.as_str(), &txns[..]) {
+                        ("internal", [one]) if one.outcome == Outcome::Ok && contradicts_itself(one) => Ok(true),
+                        ("internal", _) => Err("the transactions named do not show it".to_owned()),
+                        _ => rows.of_txns(kind, &txns),
+                    };
+                }
                 let facts = Facts::of(self.history, &txns);
-                if steps.is_empty() {
-                    if self.is_register { facts.of_registers(kind, &txns) } else { facts.of_lists(kind, &txns) }
-                } else {
-                    self.cycle(kind, &txns, steps, &facts)
+                match (steps.is_empty(), self.kind) {
+                    (true, TxnKind::RwRegister) => facts.of_registers(kind, &txns),
+                    (true, _) => facts.of_lists(kind, &txns),
+                    (false, TxnKind::RwRegister) => {
+                        self.cycle(kind, &txns, steps, |step, pair| facts.register_step(step, pair))
+                    }
+                    // Where reads of the key contradict each other, which came first is anybody's guess.
+                    (false, _) => self.cycle(kind, &txns, steps, |step, pair| {
+                        facts.list_step(step, pair).or_else(|why| match mop(pair[0], step, 0) {
+                            Some(MopRef::Append { key, .. } | MopRef::Read { key, .. })
+                                if !facts.is_consistent(key) =>
+                            {
+                                Ok(false)
+                            }
+                            _ => Err(why),
+                        })
+                    }),
                 }
             });
             match answer {
@@ -183,7 +217,13 @@ impl<'h> Txns<'h> {
     }
 
     /// Each step by itself, and that together they are what they are called.
-    fn cycle(&self, kind: &str, txns: &[Op<'h>], steps: &[CertificateStep], facts: &Facts<'h>) -> Shown {
+    fn cycle(
+        &self,
+        kind: &str,
+        txns: &[Op<'h>],
+        steps: &[CertificateStep],
+        of_data: impl Fn(&CertificateStep, [&Op<'h>; 2]) -> Shown,
+    ) -> Shown {
         if txns.len() != steps.len() || txns.len() < 2 {
             return Err("a cycle has a step from each transaction to the next".to_owned());
         }
@@ -203,14 +243,7 @@ impl<'h> Txns<'h> {
             let pair = [&txns[at], &txns[(at + 1) % txns.len()]];
             let shown = match &*step.kind {
                 "process" | "realtime" => self.in_time(&step.kind, pair),
-                _ if self.is_register => facts.register_step(step, pair),
-                // Where reads of the key contradict each other, which came first is anybody's guess.
-                _ => facts.list_step(step, pair).or_else(|why| match mop(pair[0], step, 0) {
-                    Some(MopRef::Append { key, .. } | MopRef::Read { key, .. }) if !facts.is_consistent(key) => {
-                        Ok(false)
-                    }
-                    _ => Err(why),
-                }),
+                _ => of_data(step, pair),
             };
             all &= shown.map_err(|why| {
                 let [from, to] = pair.map(|op| op.invoke_index);
@@ -237,15 +270,21 @@ impl<'h> Txns<'h> {
 /// What a cycle with these steps is called (Adya 1999; Cerone & Gotsman 2016 of rw edges that do not adjoin).
 fn kind_of(steps: &[CertificateStep]) -> Result<String, String> {
     let kinds: Vec<&str> = steps.iter().map(|step| &*step.kind).collect();
-    if let Some(unknown) = kinds.iter().find(|kind| !["ww", "wr", "rw", "process", "realtime"].contains(kind)) {
+    let known = ["ww", "wr", "wrp", "rw", "rwp", "process", "realtime"];
+    if let Some(unknown) = kinds.iter().find(|kind| !known.contains(kind)) {
         return Err(format!("there is no kind of dependency {unknown}"));
     }
-    let adjoin = kinds.iter().zip(kinds.iter().cycle().skip(1)).any(|pair| pair == (&"rw", &"rw"));
-    let plain = match kinds.iter().filter(|kind| **kind == "rw").count() {
-        0 if kinds.contains(&"wr") => "G1c",
+    let is_rw = |kind: &str| kind.starts_with("rw");
+    let adjoin = kinds.iter().zip(kinds.iter().cycle().skip(1)).any(|(one, other)| is_rw(one) && is_rw(other));
+    let of_predicates = kinds.contains(&"rwp");
+    let plain = match kinds.iter().filter(|kind| is_rw(kind)).count() {
+        0 if kinds.iter().any(|kind| kind.starts_with("wr")) => "G1c",
         0 => "G0",
+        1 if of_predicates => "G-single",
         1 => "G-single-item",
+        _ if adjoin && of_predicates => "G2",
         _ if adjoin => "G2-item",
+        _ if of_predicates => "G-nonadjacent",
         _ => "G-nonadjacent-item",
     };
     let suffix = if kinds.contains(&"realtime") {
@@ -338,12 +377,13 @@ impl<'h> Facts<'h> {
             MopRef::Append { key, .. }
             | MopRef::Write { key, .. }
             | MopRef::Read { key, .. }
-            | MopRef::Get { key, .. } => key,
+            | MopRef::Get { key, .. } => Some(key),
+            MopRef::Insert { .. } | MopRef::Delete { .. } | MopRef::Select { .. } => None,
         };
-        let keys: FxHashSet<i64> = txns.iter().flat_map(|op| op.mops().map(key_of)).collect();
+        let keys: FxHashSet<i64> = txns.iter().flat_map(|op| op.mops().filter_map(key_of)).collect();
         let mut facts = Self::default();
         for op in history.ops() {
-            for mop in op.mops().filter(|mop| keys.contains(&key_of(*mop))) {
+            for mop in op.mops().filter(|mop| key_of(*mop).is_some_and(|key| keys.contains(&key))) {
                 match mop {
                     MopRef::Append { key, element } => facts.writes.entry((key, element)).or_default().push(op),
                     // A register that is written twice by one transaction holds the same, and is the same one's.
@@ -623,7 +663,7 @@ fn updates<'h>(op: &Op<'h>) -> Vec<(i64, Vec<i64>)> {
         let (key, read) = match mop {
             MopRef::Read { key, list } => (key, list.unwrap_or_default().to_vec()),
             MopRef::Get { key, value } => (key, value.into_iter().collect()),
-            MopRef::Append { .. } | MopRef::Write { .. } => continue,
+            _ => continue,
         };
         if met.insert(key) && op.mops().skip(at + 1).any(|later| is_write_to(later, key)) {
             updates.push((key, read));
@@ -654,6 +694,21 @@ fn contradicts_itself(op: &Op<'_>) -> bool {
                 if known.insert(key, (value.clone(), true)).is_some_and(|(before, _)| before != value) {
                     return true;
                 }
+            }
+            MopRef::Insert { key, value } => drop(known.insert(key, (vec![value], true))),
+            MopRef::Delete { key } => drop(known.insert(key, (Vec::new(), true))),
+            MopRef::Select { predicate, rows } => {
+                let rows = rows.unwrap_or_default();
+                let disagrees = |(key, (before, _)): (&i64, &(Vec<i64>, bool))| {
+                    let expected: Vec<i64> = before.iter().copied().filter(|value| predicate.matches(*value)).collect();
+                    let mut got = rows.iter().filter(|(other, _)| other == key).map(|(_, value)| *value);
+                    got.clone().next() != expected.first().copied() || got.any(|value| !expected.contains(&value))
+                };
+                let is_doubled = |pair: &[(i64, i64)]| pair[0].0 == pair[1].0 && pair[0].1 != pair[1].1;
+                if known.iter().any(disagrees) || rows.windows(2).any(is_doubled) {
+                    return true;
+                }
+                known.extend(rows.iter().map(|(key, value)| (*key, (vec![*value], true))));
             }
         }
     }

@@ -32,7 +32,9 @@ fn kind_of(name: &str) -> (&'static str, &'static str) {
     match name {
         "ww" => ("#D55E00", "wrote what the next one overwrote"),
         "wr" => ("#0072B2", "wrote what the next one read"),
+        "wrp" => ("#0072B2", "wrote what the next one's predicate met and did not get"),
         "rw" => ("#8C3A78", "read what the next one overwrote"),
+        "rwp" => ("#8C3A78", "its predicate did not get what the next one then wrote"),
         "process" => ("#616E7C", "the same process ran it before the next one"),
         _ => ("#00755A", "had ended when the next one began"),
     }

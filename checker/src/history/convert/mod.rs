@@ -7,8 +7,8 @@ mod porcupine;
 use std::io::{self, Write};
 
 use super::{
-    History, Op, Outcome,
-    edn::{write_event_edn, write_foreign_event_edn},
+    History, Op, Outcome, TxnKind,
+    edn::{write_event_edn, write_foreign_event_edn, write_rows_event_edn},
     jsonl,
 };
 
@@ -109,8 +109,11 @@ fn write_jsonl(history: &History, out: &mut dyn Write, left_out: &mut LeftOut) -
 
 fn write_edn(history: &History, out: &mut dyn Write) -> io::Result<()> {
     let mut buffer = Vec::with_capacity(2 * BUFFER_BYTES);
+    let of_rows = TxnKind::of(&history.header().workload) == Some(TxnKind::ClosedPredicate);
     for event in history.kept() {
-        if history.is_foreign() {
+        if of_rows && event.process.client().is_some() {
+            write_rows_event_edn(&mut buffer, event, history);
+        } else if history.is_foreign() {
             write_foreign_event_edn(&mut buffer, event, history);
         } else {
             write_event_edn(&mut buffer, event);

@@ -8,7 +8,7 @@ mod write;
 
 pub(in crate::history) use read::read;
 pub use write::write_event_edn;
-pub(in crate::history) use write::write_foreign_event_edn;
+pub(in crate::history) use write::{write_foreign_event_edn, write_rows_event_edn};
 
 /// The value that a text is.
 pub(in crate::history) fn value_of(text: &[u8]) -> Result<super::Value, String> {

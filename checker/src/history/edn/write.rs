@@ -3,7 +3,96 @@
 use serde_json::Value as Json;
 
 use super::scan::is_delimiter;
-use crate::history::{Event, EventType, F, History, Mop, Process, Value, plain};
+use crate::history::{Event, EventType, F, History, Mop, Process, TxnKind, Value, plain};
+
+/// Appends one event of a closed-predicate history as Elle reads it.
+pub(in crate::history) fn write_rows_event_edn(out: &mut Vec<u8>, event: &Event, history: &History) {
+    beginning(out, event);
+    text(out, ", :value ");
+    let mut json = event.value.to_json();
+    spell(&mut json, history);
+    of_universe(out, &json, event.f.name() == TxnKind::INIT);
+    if let Some(error) = &event.error {
+        text(out, ", :error [");
+        keyword(out, &error.class);
+        text(out, " ");
+        string(out, &error.text);
+        text(out, "]");
+    }
+    end(out, event);
+}
+
+/// `[universe [mop …]]` or `[mop …]`; of what a universe begins with, a map of its rows in the place of the list.
+fn of_universe(out: &mut Vec<u8>, of: &Json, is_init: bool) {
+    match of.as_array().map(Vec::as_slice) {
+        Some([universe, mops @ Json::Array(_)]) if !universe.is_array() => {
+            text(out, "[");
+            foreign(out, universe, false);
+            text(out, " ");
+            of_universe(out, mops, is_init);
+            text(out, "]");
+        }
+        Some(mops) if is_init => {
+            let row = |mop: &Json| Some(Json::Array(mop.as_array()?.get(1..)?.to_vec()));
+            rows(out, &mops.iter().filter_map(row).collect::<Vec<_>>());
+        }
+        Some(mops) => vector(out, mops, |out, mop| match mop.as_array().map(Vec::as_slice) {
+            Some([Json::String(name), asked, got]) if name == "rp" => {
+                text(out, "[:rp ");
+                match asked {
+                    Json::String(word) => keyword(out, word),
+                    other => predicate(out, other),
+                }
+                text(out, " ");
+                match got {
+                    Json::Array(got) => rows(out, got),
+                    other => foreign(out, other, false),
+                }
+                text(out, "]");
+            }
+            Some([Json::String(name), arguments @ ..]) => {
+                text(out, "[");
+                keyword(out, name);
+                for argument in arguments {
+                    text(out, " ");
+                    foreign(out, argument, false);
+                }
+                text(out, "]");
+            }
+            _ => foreign(out, mop, false),
+        }),
+        None => foreign(out, of, false),
+    }
+}
+
+/// `[:mod 2 1]`; `:=` is a keyword, though most others begin with a letter.
+fn predicate(out: &mut Vec<u8>, of: &Json) {
+    let parts = of.as_array().map_or(&[][..], Vec::as_slice);
+    vector(out, parts, |out, part| match part {
+        Json::String(name) => {
+            text(out, ":");
+            text(out, name);
+        }
+        other => foreign(out, other, false),
+    });
+}
+
+/// `{key value, …}`
+fn rows(out: &mut Vec<u8>, rows: &[Json]) {
+    text(out, "{");
+    for (at, row) in rows.iter().filter_map(Json::as_array).enumerate() {
+        if at > 0 {
+            text(out, ", ");
+        }
+        for (at, part) in row.iter().enumerate() {
+            if at > 0 {
+                text(out, " ");
+            }
+            foreign(out, part, false);
+        }
+    }
+    text(out, "}");
+}
 
 /// Appends one event as a line of EDN.
 pub fn write_event_edn(out: &mut Vec<u8>, event: &Event) {

@@ -495,6 +495,125 @@ pub(super) const ANOMALIES: &[(&str, &[Anomaly])] = &[
         ],
     ),
     (
+        "Of what a predicate selects",
+        &[
+            Anomaly {
+                name: "G-single",
+                what: "A cycle of dependencies with exactly one overlooked write, of what a predicate selects.",
+                example: Some(Example::rows(&["T1: insert x 1, insert y 2", "T2: select = 2 {}, r x 1"])),
+                why: "One state was seen in part only, or too late.",
+                source: ADYA,
+                reported: &["G-single"],
+                never_reported: None,
+            },
+            Anomaly {
+                name: "G-nonadjacent",
+                what: "A cycle of dependencies with overlooked writes, of which no two follow each other, and one at least is of what a predicate selects.",
+                example: Some(Example::rows(&[
+                    "T1: insert x 1",
+                    "T2: insert y 2",
+                    "T3: select true {x 1}",
+                    "T4: select true {y 2}",
+                ])),
+                why: "There is no single order of states of which each saw one.",
+                source: CERONE_SI,
+                reported: &["G-nonadjacent"],
+                never_reported: None,
+            },
+            Anomaly {
+                name: "G2",
+                what: "A cycle of dependencies with overlooked writes, of which one at least is of what a predicate selects: a phantom.",
+                example: Some(Example::rows(&["T1: select true {}, insert x 1", "T2: select true {}, insert y 2"])),
+                why: "There is no serial order: whoever came later should have got what it lacks.",
+                source: ADYA,
+                reported: &["G2"],
+                never_reported: None,
+            },
+            Anomaly {
+                name: "G-single-process",
+                what: "A cycle of dependencies and the order within each process with exactly one overlooked write, of what a predicate selects.",
+                example: Some(Example::rows(&["T1: insert x 1", "T2 (process of T1): select true {}"])),
+                why: "One state was seen in part only, or too late.",
+                source: ELLE,
+                reported: &["G-single-process"],
+                never_reported: None,
+            },
+            Anomaly {
+                name: "G-nonadjacent-process",
+                what: "A cycle of dependencies and the order within each process with overlooked writes, of which no two follow each other, and one at least is of what a predicate selects.",
+                example: Some(Example::rows(&[
+                    "T1: insert x 1",
+                    "T2 (process of T1): select = 2 {}",
+                    "T3: insert y 2",
+                    "T4 (process of T3): select = 1 {}",
+                ])),
+                why: "There is no single order of states of which each saw one.",
+                source: ELLE,
+                reported: &["G-nonadjacent-process"],
+                never_reported: None,
+            },
+            Anomaly {
+                name: "G2-process",
+                what: "A cycle of dependencies and the order within each process with overlooked writes, of which one at least is of what a predicate selects: a phantom.",
+                example: Some(Example::rows(&[
+                    "T1: insert y 1",
+                    "T2 (process of T1): select = 2 {}",
+                    "T3: insert x 2, select = 1 {}",
+                ])),
+                why: "There is no serial order: whoever came later should have got what it lacks.",
+                source: ELLE,
+                reported: &["G2-process"],
+                never_reported: None,
+            },
+            Anomaly {
+                name: "G-single-realtime",
+                what: "A cycle of dependencies and real time with exactly one overlooked write, of what a predicate selects.",
+                example: Some(Example::rows(&["T1: insert x 1", "T2 (after T1): select true {}"])),
+                why: "One state was seen in part only, or too late.",
+                source: ELLE,
+                reported: &["G-single-realtime"],
+                never_reported: None,
+            },
+            Anomaly {
+                name: "G-nonadjacent-realtime",
+                what: "A cycle of dependencies and real time with overlooked writes, of which no two follow each other, and one at least is of what a predicate selects.",
+                example: Some(Example::rows(&[
+                    "T1: insert x 1",
+                    "T2: insert y 2",
+                    "T3: select true {y 2}",
+                    "T4 (after T1): select = 2 {}",
+                ])),
+                why: "There is no single order of states of which each saw one.",
+                source: ELLE,
+                reported: &["G-nonadjacent-realtime"],
+                never_reported: None,
+            },
+            Anomaly {
+                name: "G2-realtime",
+                what: "A cycle of dependencies and real time with overlooked writes, of which one at least is of what a predicate selects: a phantom.",
+                example: Some(Example::rows(&[
+                    "T1: insert y 1",
+                    "T2 (after T1): select = 2 {}",
+                    "T3: insert x 2, select = 1 {}",
+                ])),
+                why: "There is no serial order: whoever came later should have got what it lacks.",
+                source: ELLE,
+                reported: &["G2-realtime"],
+                never_reported: None,
+            },
+            Anomaly {
+                name: "predicate-read-miss",
+                what: "A read by predicate lacks a row, though every version of it that there ever was fits the \
+                       predicate.",
+                example: Some(Example::rows(&["T1 (init): insert x 1", "T2: select true {}"])),
+                why: "Whichever state was read, the row should have been there.",
+                source: ELLE,
+                reported: &["predicate-read-miss"],
+                never_reported: None,
+            },
+        ],
+    ),
+    (
         "Wider names, of which those above are cases",
         &[
             Anomaly {
@@ -524,122 +643,10 @@ pub(super) const ANOMALIES: &[(&str, &[Anomaly])] = &[
                 reported: &["G1c-realtime"],
                 never_reported: Some("its cases have names of their own: G1a, G1b, G1c, G1c-realtime"),
             },
-            Anomaly {
-                name: "G-single",
-                what: "A cycle of dependencies with exactly one overlooked write, of an item or of what a predicate \
-                       selects.",
-                example: Some(Example::lists(&["T1: append x 1, append y 1", "T2: r x [1], r y nil"])),
-                why: "One state was seen in part only, or too late.",
-                source: ADYA,
-                reported: &["G-single-item"],
-                never_reported: Some("only reads of items are seen, and so it is called G-single-item"),
-            },
-            Anomaly {
-                name: "G-nonadjacent",
-                what: "A cycle of dependencies with overlooked writes, of items or of what a predicate selects, of \
-                       which no two follow each other.",
-                example: Some(Example::lists(&[
-                    "T1: append x 1",
-                    "T2: append y 1",
-                    "T3: r x [1], r y nil",
-                    "T4: r x nil, r y [1]",
-                ])),
-                why: "There is no single order of states of which each saw one.",
-                source: CERONE_SI,
-                reported: &["G-nonadjacent-item"],
-                never_reported: Some("only reads of items are seen, and so it is called G-nonadjacent-item"),
-            },
-            Anomaly {
-                name: "G2",
-                what: "A cycle of dependencies with one or more overlooked writes, of items or of what a predicate \
-                       selects.",
-                example: Some(Example::lists(&["T1: r x nil, append y 1", "T2: r y nil, append x 1"])),
-                why: "There is no serial order: whoever came later should have seen what it overlooked.",
-                source: ADYA,
-                reported: &["G2-item"],
-                never_reported: Some("only reads of items are seen, and so it is called G2-item"),
-            },
-            Anomaly {
-                name: "G-single-process",
-                what: "A cycle of dependencies and the order within each process with exactly one overlooked write, of \
-                       an item or of what a predicate selects.",
-                example: Some(Example::lists(&["T1: append x 1", "T2 (process of T1): r x nil"])),
-                why: "One state was seen in part only, or too late.",
-                source: ELLE,
-                reported: &["G-single-item-process"],
-                never_reported: Some("only reads of items are seen, and so it is called G-single-item-process"),
-            },
-            Anomaly {
-                name: "G-nonadjacent-process",
-                what: "A cycle of dependencies and the order within each process with overlooked writes, of items or \
-                       of what a predicate selects, of which no two follow each other.",
-                example: Some(Example::lists(&[
-                    "T1: append x 1",
-                    "T2 (process of T1): r y nil",
-                    "T3: append y 1",
-                    "T4 (process of T3): r x nil",
-                ])),
-                why: "There is no single order of states of which each saw one.",
-                source: ELLE,
-                reported: &["G-nonadjacent-item-process"],
-                never_reported: Some("only reads of items are seen, and so it is called G-nonadjacent-item-process"),
-            },
-            Anomaly {
-                name: "G2-process",
-                what: "A cycle of dependencies and the order within each process with one or more overlooked writes, \
-                       of items or of what a predicate selects.",
-                example: Some(Example::lists(&[
-                    "T1: append y 1",
-                    "T2 (process of T1): r x nil",
-                    "T3: append x 1, r y nil",
-                ])),
-                why: "There is no serial order: whoever came later should have seen what it overlooked.",
-                source: ELLE,
-                reported: &["G2-item-process"],
-                never_reported: Some("only reads of items are seen, and so it is called G2-item-process"),
-            },
-            Anomaly {
-                name: "G-single-realtime",
-                what: "A cycle of dependencies and real time with exactly one overlooked write, of an item or of what \
-                       a predicate selects.",
-                example: Some(Example::lists(&["T1: append x 1", "T2 (after T1): r x nil"])),
-                why: "One state was seen in part only, or too late.",
-                source: ELLE,
-                reported: &["G-single-item-realtime"],
-                never_reported: Some("only reads of items are seen, and so it is called G-single-item-realtime"),
-            },
-            Anomaly {
-                name: "G-nonadjacent-realtime",
-                what: "A cycle of dependencies and real time with overlooked writes, of items or of what a predicate \
-                       selects, of which no two follow each other.",
-                example: Some(Example::lists(&[
-                    "T1: append x 1",
-                    "T2: append y 1",
-                    "T3: r x nil, r y [1]",
-                    "T4 (after T1): r y nil",
-                ])),
-                why: "There is no single order of states of which each saw one.",
-                source: ELLE,
-                reported: &["G-nonadjacent-item-realtime"],
-                never_reported: Some(
-                    "only reads of items are seen, and so it is called \
-                     G-nonadjacent-item-realtime",
-                ),
-            },
-            Anomaly {
-                name: "G2-realtime",
-                what: "A cycle of dependencies and real time with one or more overlooked writes, of items or of what a \
-                       predicate selects.",
-                example: Some(Example::lists(&["T1: append y 1", "T2 (after T1): r x nil", "T3: append x 1, r y nil"])),
-                why: "There is no serial order: whoever came later should have seen what it overlooked.",
-                source: ELLE,
-                reported: &["G2-item-realtime"],
-                never_reported: Some("only reads of items are seen, and so it is called G2-item-realtime"),
-            },
         ],
     ),
     (
-        "Adya's and others' that lists and registers do not show",
+        "Adya's and others' that a history does not show",
         &[
             Anomaly {
                 name: "G-SI",
@@ -749,16 +756,6 @@ pub(super) const ANOMALIES: &[(&str, &[Anomaly])] = &[
                 never_reported: Some(
                     "transactions that write are not told from those that only read; it is one of the kinds of cycles",
                 ),
-            },
-            Anomaly {
-                name: "predicate-read-miss",
-                what: "A read by a predicate lacks something, though every version of it that there ever was fits the \
-                       predicate.",
-                example: None,
-                why: "Whichever state was read, it should have been there.",
-                source: ELLE,
-                reported: &[],
-                never_reported: Some("lists and registers are read by key; there are no predicates"),
             },
         ],
     ),

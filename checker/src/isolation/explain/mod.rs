@@ -6,11 +6,15 @@
 //!
 //! An example has a line for each transaction. All run at the same time, each by a process of its own, and commit,
 //! unless it says otherwise in brackets: `after T1` (it began when T1 had ended), `process of T1` (the same, and by T1's
-//! process), `aborted`. Keys are `x`, `y` and `z`; an empty list, or a register never written, reads as `nil`:
+//! process), `aborted`, `init` (it inserted what there was before all others began). Keys are `x`, `y` and `z`; an empty
+//! list, or a register never written, reads as `nil`; a read by predicate says what it asked for and which rows it got:
 //!
 //! ```text
 //! T1: append x 1, append y 1
 //! T2 (after T1): r x [1], r y nil
+//!
+//! T1: insert x 1, insert y 2
+//! T2: select = 1 {x 1}, select mod 2 = 0 {}
 //! ```
 
 mod anomalies;
@@ -24,7 +28,7 @@ use serde::Serialize;
 
 use self::{anomalies::ANOMALIES, models::PROMISES};
 use super::lattice::{self, MODELS};
-use crate::history::{History, notation};
+use crate::history::{History, TxnKind, notation};
 
 /// What there is to say of a name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -95,7 +99,7 @@ pub struct ModelExplanation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Example {
-    /// `list-append` or `rw-register`.
+    /// `list-append`, `rw-register` or `closed-predicate`.
     pub workload: &'static str,
     /// The option of `schism check` without which it shows nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,6 +115,10 @@ impl Example {
 
     const fn registers(transactions: &'static [&'static str]) -> Self {
         Self { workload: "rw-register", option: None, transactions }
+    }
+
+    const fn rows(transactions: &'static [&'static str]) -> Self {
+        Self { workload: "closed-predicate", option: None, transactions }
     }
 
     const fn with(self, option: &'static str) -> Self {
@@ -233,14 +241,21 @@ fn in_notation(transactions: &[&str]) -> Result<String, String> {
     let mut end = |at: usize, text: &mut String| {
         let Some(line) = lines.get(at) else { return };
         if !std::mem::replace(&mut ended[at], true) {
-            text.push_str(&format!("{}{} txn {}\n", line.process, if line.aborted { "-" } else { "+" }, line.mops));
+            let end = if line.aborted { "-" } else { "+" };
+            text.push_str(&format!("{}{end} {} {}\n", line.process, line.f, line.mops));
         }
     };
+    let begin =
+        |line: &Line, text: &mut String| text.push_str(&format!("{}> {} {}\n", line.process, line.f, line.mops));
+    for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.is_init()) {
+        begin(line, &mut text);
+        end(at, &mut text);
+    }
     // What waits for nothing begins first, so that nothing is before it in real time.
     for waits in [false, true] {
-        for line in lines.iter().filter(|line| line.after.is_some() == waits) {
+        for line in lines.iter().filter(|line| line.after.is_some() == waits && !line.is_init()) {
             line.after.into_iter().for_each(|after| end(after, &mut text));
-            text.push_str(&format!("{}> txn {}\n", line.process, line.mops));
+            begin(line, &mut text);
         }
     }
     (0..lines.len()).for_each(|at| end(at, &mut text));
@@ -254,17 +269,24 @@ struct Line {
     after: Option<usize>,
     same_process: bool,
     aborted: bool,
+    /// `txn`, or `init`.
+    f: &'static str,
     /// In the notation of the tests.
     mops: String,
 }
 
 impl Line {
+    fn is_init(&self) -> bool {
+        self.f == TxnKind::INIT
+    }
+
     /// The line at this place.
     fn new(at: usize, text: &str) -> Result<Self, String> {
         let (head, mops) = text.split_once(": ").ok_or_else(|| format!("{text}: it begins with T1: "))?;
         let (_, condition) = head.split_once(" (").unwrap_or((head, ""));
         let condition = condition.trim_end_matches(')');
-        let mut line = Self { process: at, after: None, same_process: false, aborted: false, mops: String::new() };
+        let mut line =
+            Self { process: at, after: None, same_process: false, aborted: false, f: "txn", mops: String::new() };
         let place = |name: &str| -> Result<Option<usize>, String> {
             let number: usize = name.trim_start_matches('T').parse().map_err(|_| format!("{name}: no transaction"))?;
             Ok(number.checked_sub(1).filter(|place| *place < at))
@@ -276,14 +298,19 @@ impl Line {
             line.same_process = true;
         } else if condition == "aborted" {
             line.aborted = true;
+        } else if condition == TxnKind::INIT {
+            line.f = TxnKind::INIT;
         } else if !condition.is_empty() {
-            return Err(format!("{condition}: after T1, process of T1, or aborted"));
+            return Err(format!("{condition}: after T1, process of T1, init, or aborted"));
         }
         let words = mops.split(' ').map(|word| match word {
             "append" => "a",
             "x" => "1",
             "y" => "2",
             "z" => "3",
+            "{x" => "{1",
+            "{y" => "{2",
+            "{z" => "{3",
             other => other,
         });
         line.mops = words.collect::<Vec<_>>().join(" ");

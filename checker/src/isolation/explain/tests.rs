@@ -68,7 +68,11 @@ fn each_example_is_refuted_by_the_models_that_forbid_it_and_by_no_others() {
                 wrong.push(format!("{name} does not refute {model}: {kinds:?}"));
             }
         }
-        let refuted = lattice::impossible(anomaly.reported.iter().copied());
+        let mut refuted = lattice::impossible(anomaly.reported.iter().copied());
+        if name == "predicate-read-miss" {
+            // A universe's init ended before all else began: what lacks its rows is late in real time, too.
+            refuted.insert("strong-snapshot-isolation");
+        }
         for model in MODELS.iter().filter(|model| !refuted.contains(model.name)) {
             let (valid, kinds) = judged(&example, &[model.name]);
             if !(valid == Validity::Valid || undecided && valid == Validity::Unknown) {
@@ -122,7 +126,12 @@ fn everything_that_the_checker_finds_has_an_example() {
 
 /// The names that the checker's own source gives to what it finds.
 fn reported_names() -> Vec<&'static str> {
-    let sources = [include_str!("../mod.rs"), include_str!("../append.rs"), include_str!("../register.rs")];
+    let sources = [
+        include_str!("../mod.rs"),
+        include_str!("../append.rs"),
+        include_str!("../register.rs"),
+        include_str!("../closed_predicate.rs"),
+    ];
     let calls = sources.into_iter().flat_map(|source| source.split("found.add(").skip(1));
     let names: Vec<&str> =
         calls.filter_map(|call| call.split('"').nth(1)).chain(lattice::CYCLES.iter().copied()).collect();
@@ -135,7 +144,7 @@ fn what_is_written_badly_is_said() {
     for (line, says) in [
         ("append x 1", "begins with T1"),
         ("T1 (after T1): append x 1", "not after a line above"),
-        ("T1 (soon): append x 1", "after T1, process of T1, or aborted"),
+        ("T1 (soon): append x 1", "after T1, process of T1, init, or aborted"),
         ("T1 (after all): append x 1", "no transaction"),
     ] {
         assert!(in_notation(&[line]).unwrap_err().contains(says), "{line}");

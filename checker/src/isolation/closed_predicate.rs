@@ -1,0 +1,599 @@
+//! closed-predicate: dependencies through what a read by predicate got, and through what it did not get.
+//!
+//! Adya, "Weak consistency" (1999), section 4.4: a read by predicate reads a version of every row there is, also of those
+//! that do not satisfy the predicate, or are not there (not yet inserted, or deleted). Which version of a row that was
+//! over, cannot be seen. But in a closed universe, one whose every row and version is known, it follows by exclusion:
+//! where all versions but one satisfy the predicate, a read that lacks the row met that one. So Elle does it
+//! (Kingsbury & Alvaro 2020, `elle.closed-predicate`).
+//!
+//! A universe begins with its `init`, which inserts rows before anything else happens; each row is then written, deleted
+//! or inserted once. So a row has two versions, in a known order. Where more transactions than one wrote a row, its first
+//! version comes before the others, and of those nothing is known.
+//!
+//! Edges: `wr` and `rw` from what was read by key and from rows that a read by predicate got; `wrp` and `rwp` from rows
+//! that it lacks; `ww` from a row's first version. Failed transactions have none; of indeterminate ones the writes count
+//! as perhaps there. What a transaction wrote itself says nothing of others.
+
+use rustc_hash::FxHashMap;
+
+use super::{
+    Found, Reason, Settings,
+    graph::{Edge, EdgeKind, Edges, NONE},
+    txn_words::{selected, the_txn},
+};
+use crate::history::{F, History, MopKind, Op, Outcome, Predicate, TxnKind};
+
+/// A version of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Version {
+    /// `None`: it is not there.
+    value: Option<i64>,
+    /// [`NONE`]: nobody, it was like that from the beginning.
+    writer: u32,
+}
+
+impl Version {
+    const UNBORN: Self = Self { value: None, writer: NONE };
+
+    fn satisfies(self, predicate: Predicate) -> bool {
+        self.value.is_some_and(|value| predicate.matches(value))
+    }
+}
+
+/// All versions of a row that may ever have been, the first one first.
+#[derive(Debug, Clone)]
+struct Row {
+    versions: Vec<Version>,
+    /// The transactions that wrote the row and failed, each with what they wrote.
+    failed: Vec<Version>,
+}
+
+/// What a transaction met of a row.
+#[derive(Debug, Clone, Copy)]
+struct Observation {
+    /// The place of the read among all micro-operations.
+    at: usize,
+    key: u32,
+    met: Met,
+    /// It is a read by predicate that lacks the row.
+    is_absence: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Met {
+    /// The version at this place.
+    Version(usize),
+    /// What there was before the first version; it should have been seen by nobody.
+    Nothing,
+    /// It may be one of several.
+    Unknown,
+    /// A value that no version has.
+    Stranger(i64),
+}
+
+/// What is known of each row.
+pub(crate) struct Index<'h> {
+    history: &'h History,
+    /// By key.
+    rows: Vec<Row>,
+    /// By universe: its keys.
+    universes: Vec<Vec<u32>>,
+    ids: FxHashMap<(u32, i64), u32>,
+    elle: bool,
+}
+
+impl<'h> Index<'h> {
+    /// An error says why nothing can be inferred.
+    pub(crate) fn new(history: &'h History, settings: &Settings) -> Result<Self, String> {
+        let txns = history.txns();
+        if !settings.elle {
+            begins_with_init(history)?;
+        }
+        let mut index = Self {
+            history,
+            rows: vec![Row { versions: vec![Version::UNBORN], failed: Vec::new() }; txns.keys_len()],
+            universes: vec![Vec::new(); txns.universes_len()],
+            ids: FxHashMap::default(),
+            elle: settings.elle,
+        };
+        for key in 0..txns.keys_len() as u32 {
+            let universe = txns.universe_of_key(key);
+            index.universes[universe as usize].push(key);
+            index.ids.insert((universe, txns.key(key)), key);
+        }
+        for op in 0..history.len() {
+            if !settings.is_there(history, op) {
+                continue;
+            }
+            let is_init = history.op(op).is_some_and(|op| is_init(op.f));
+            for (key, value) in index.last_writes(op) {
+                let version = Version { value, writer: op as u32 };
+                let row = &mut index.rows[key as usize];
+                match history.outcome(op) {
+                    Outcome::Fail => row.failed.push(version),
+                    _ if is_init => row.versions[0] = version,
+                    _ => row.versions.push(version),
+                }
+            }
+        }
+        Ok(index)
+    }
+
+    /// The keys that a transaction wrote, each with what it left.
+    fn last_writes(&self, op: usize) -> Vec<(u32, Option<i64>)> {
+        let mut writes: Vec<(u32, Option<i64>)> = Vec::new();
+        for (_, key, value) in self.writes(op) {
+            writes.retain(|(other, _)| *other != key);
+            writes.push((key, value));
+        }
+        writes
+    }
+
+    /// Each write of a transaction: its place, the key, and what it wrote.
+    fn writes(&self, op: usize) -> impl DoubleEndedIterator<Item = (usize, u32, Option<i64>)> + '_ {
+        let txns = self.history.txns();
+        txns.range(op).filter_map(move |at| match txns.raw(at) {
+            (MopKind::Insert | MopKind::Write, key, value) => Some((at, key, Some(value as i64))),
+            (MopKind::Delete, key, _) => Some((at, key, None)),
+            _ => None,
+        })
+    }
+
+    /// The version that fits, if there is only one. What a transaction has yet to write it cannot have met.
+    fn met(&self, op: usize, key: u32, fits: impl Fn(Version) -> bool) -> Option<Met> {
+        let versions = &self.rows[key as usize].versions;
+        let is_own = |version: Version| version.writer == op as u32 && !self.elle;
+        let mut fitting = (0..versions.len()).filter(|at| fits(versions[*at]) && !is_own(versions[*at]));
+        match (fitting.next(), fitting.next()) {
+            (Some(at), None) => Some(Met::Version(at)),
+            (Some(_), Some(_)) => Some(Met::Unknown),
+            (None, _) => None,
+        }
+    }
+
+    fn met_value(&self, op: usize, key: u32, value: Option<i64>) -> Met {
+        let met = self.met(op, key, |version| version.value == value);
+        met.unwrap_or_else(|| value.map_or(Met::Nothing, Met::Stranger))
+    }
+
+    /// All that a transaction met of others' rows.
+    fn observe(&self, op: usize, mut visit: impl FnMut(Observation)) {
+        let txns = self.history.txns();
+        let mut own: Vec<u32> = Vec::new();
+        // Elle does not tell what a transaction wrote itself from what others did.
+        let is_others = |own: &[u32], key: u32| self.elle || !own.contains(&key);
+        for at in txns.range(op) {
+            let (kind, key, arg) = txns.raw(at);
+            match kind {
+                MopKind::Insert | MopKind::Write | MopKind::Delete => own.push(key),
+                MopKind::Get | MopKind::GetNil => {
+                    if is_others(&own, key) {
+                        let value = (kind == MopKind::Get).then_some(arg as i64);
+                        visit(Observation { at, key, met: self.met_value(op, key, value), is_absence: false });
+                    }
+                }
+                _ => {
+                    let (predicate, Some(rows)) = txns.selection(arg) else { continue };
+                    for key in self.universes[key as usize].iter().copied().filter(|key| is_others(&own, *key)) {
+                        let rows = rows_of(rows, txns.key(key));
+                        for (_, value) in rows {
+                            visit(Observation {
+                                at,
+                                key,
+                                met: self.met_value(op, key, Some(*value)),
+                                is_absence: false,
+                            });
+                        }
+                        if rows.is_empty() {
+                            let met = self.met(op, key, |version| !version.satisfies(predicate));
+                            visit(Observation { at, key, met: met.unwrap_or(Met::Nothing), is_absence: true });
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Those who wrote what comes after what was met, and that for the edge that it makes.
+    fn later(&self, seen: &Observation) -> impl Iterator<Item = (Version, EdgeKind)> + '_ {
+        let versions = &self.rows[seen.key as usize].versions;
+        let from = match seen.met {
+            Met::Version(0) => 1,
+            // Elle has the same rule, and does not come to it: its `versions-after` gives nothing for what was unborn.
+            Met::Nothing if seen.is_absence && self.elle => versions.len(),
+            Met::Nothing => 0,
+            Met::Version(_) | Met::Unknown | Met::Stranger(_) => versions.len(),
+        };
+        let txns = self.history.txns();
+        let asked = match txns.raw(seen.at) {
+            (MopKind::Select, _, arg) => Some(txns.selection(arg).0),
+            _ => None,
+        };
+        let (is_absence, first) = (seen.is_absence, versions[0]);
+        versions[from..].iter().filter_map(move |version| {
+            let kind = match asked {
+                Some(predicate) if is_absence => version.satisfies(predicate).then_some(EdgeKind::Rwp)?,
+                // What a read by predicate got, it read; for Elle only whether it satisfies the predicate counts.
+                Some(predicate) if self.elle => {
+                    (first.satisfies(predicate) != version.satisfies(predicate)).then_some(EdgeKind::Rwp)?
+                }
+                _ => EdgeKind::Rw,
+            };
+            Some((*version, kind))
+        })
+    }
+
+    /// Who wrote what was met, and the edge from there.
+    fn writer_of(&self, seen: &Observation) -> Option<(u32, EdgeKind)> {
+        let Met::Version(at) = seen.met else { return None };
+        let writer = self.rows[seen.key as usize].versions[at].writer;
+        (writer != NONE).then_some((writer, if seen.is_absence { EdgeKind::Wrp } else { EdgeKind::Wr }))
+    }
+
+    /// All edges between transactions that data makes.
+    pub(crate) fn edges(&self, edges_max: usize) -> Edges {
+        let mut edges = Edges::new(self.history.len(), edges_max);
+        for row in &self.rows {
+            let first = row.versions[0].writer;
+            for version in row.versions[1..].iter().filter(|_| first != NONE) {
+                edges.push(first, version.writer, EdgeKind::Ww);
+            }
+        }
+        for op in (0..self.history.len()).filter(|op| self.history.outcome(*op) == Outcome::Ok) {
+            self.observe(op, |seen| {
+                if let Some((writer, kind)) = self.writer_of(&seen) {
+                    edges.push(writer, op as u32, kind);
+                }
+                for (version, kind) in self.later(&seen).filter(|(version, _)| version.writer != NONE) {
+                    edges.push(op as u32, version.writer, kind);
+                }
+            });
+        }
+        edges
+    }
+
+    /// Why this edge is there, in words.
+    pub(crate) fn why(&self, (from, to, kind): Edge, [a, b]: [&str; 2]) -> Option<Reason> {
+        let mut reason = None;
+        let mut tell = |key: u32, mops: [Option<usize>; 2], text: String| {
+            let [from, to] = mops;
+            reason.get_or_insert(Reason { text, of: from.zip(to).map(|(from, to)| (key, [from, to])) });
+        };
+        let write = |op: u32, key: u32| {
+            let last = self.writes(op as usize).rfind(|(_, of, _)| *of == key);
+            last.map(|(at, ..)| at)
+        };
+        let wrote = |key: u32, value: Option<i64>| match value {
+            Some(value) => format!("wrote {value} to {}", self.spell(key)),
+            None => format!("deleted {}", self.spell(key)),
+        };
+        match kind {
+            EdgeKind::Ww => {
+                for (key, row) in (0..).zip(&self.rows).filter(|(_, row)| row.versions[0].writer == from) {
+                    for version in row.versions[1..].iter().filter(|version| version.writer == to) {
+                        let text = format!("{b} {}, which had begun as {a} inserted it", wrote(key, version.value));
+                        tell(key, [write(from, key), write(to, key)], text);
+                    }
+                }
+            }
+            EdgeKind::Wr | EdgeKind::Wrp => self.observe(to as usize, |seen| {
+                if self.writer_of(&seen) != Some((from, kind)) {
+                    return;
+                }
+                let Met::Version(at) = seen.met else { return };
+                let wrote = wrote(seen.key, self.rows[seen.key as usize].versions[at].value);
+                let text = if seen.is_absence {
+                    format!("{a} {wrote}, and {b} met that: {}", self.lacks(&seen))
+                } else {
+                    format!("{a} {wrote}, and {b} read it")
+                };
+                tell(seen.key, [write(from, seen.key), Some(seen.at)], text);
+            }),
+            EdgeKind::Rw | EdgeKind::Rwp => self.observe(from as usize, |seen| {
+                for (version, _) in self.later(&seen).filter(|(other, of)| other.writer == to && *of == kind) {
+                    let met = if seen.is_absence {
+                        self.lacks(&seen)
+                    } else {
+                        format!("{a} read {} as {}", self.spell(seen.key), self.spell_met(&seen))
+                    };
+                    let text = format!("{b} {}, which {a} had not met: {met}", wrote(seen.key, version.value));
+                    tell(seen.key, [Some(seen.at), write(to, seen.key)], text);
+                }
+            }),
+            EdgeKind::Process | EdgeKind::Realtime => {}
+        }
+        reason
+    }
+
+    /// How it follows which version was met.
+    fn lacks(&self, seen: &Observation) -> String {
+        let txns = self.history.txns();
+        let predicate = match txns.raw(seen.at) {
+            (MopKind::Select, _, arg) => txns.selection(arg).0,
+            _ => Predicate::True,
+        };
+        let versions = &self.rows[seen.key as usize].versions;
+        let spelled: Vec<String> = versions.iter().map(|version| spell(version.value)).collect();
+        let rest = match seen.met {
+            Met::Version(at) => format!("only {} does not satisfy that", spell(versions[at].value)),
+            _ => "each of them satisfies that".to_owned(),
+        };
+        format!(
+            "the read by predicate ({predicate}) lacks {}, and of its versions ({}) {rest}",
+            self.spell(seen.key),
+            spelled.join(", ")
+        )
+    }
+
+    /// The anomalies that need no graph. Elle knows one of them.
+    pub(crate) fn phenomena(&self, found: &mut Found) {
+        for op in (0..self.history.len()).filter(|op| self.history.outcome(*op) == Outcome::Ok) {
+            let mut missed: Vec<Observation> = Vec::new();
+            self.observe(op, |seen| match seen.met {
+                Met::Nothing if seen.is_absence => missed.push(seen),
+                _ if self.elle => {}
+                Met::Stranger(value) => self.stranger(op, &seen, value, found),
+                Met::Nothing => drop(self.failed(op, &seen, None, found)),
+                Met::Unknown => self.ambiguous(op, &seen, found),
+                Met::Version(_) => {}
+            });
+            for seen in missed {
+                found.add(self.history, "predicate-read-miss", &[op as u32], || {
+                    format!("{}: {}", self.txn(op as u32), self.lacks(&seen))
+                });
+            }
+            if !self.elle {
+                self.internal(op, found);
+                self.unsatisfying(op, found);
+            }
+        }
+        if !self.elle {
+            self.lost_updates(found);
+        }
+    }
+
+    /// It read a value that no transaction left behind.
+    fn stranger(&self, op: usize, seen: &Observation, value: i64, found: &mut Found) {
+        if self.failed(op, seen, Some(value), found) {
+            return;
+        }
+        let writes_it = |writer: usize| self.writes(writer).any(|(_, key, of)| (key, of) == (seen.key, Some(value)));
+        let writer =
+            (0..self.history.len()).find(|writer| self.history.outcome(*writer) != Outcome::Fail && writes_it(*writer));
+        let read = self.read(op, seen);
+        match writer {
+            Some(writer) if writer != op => found.add(self.history, "G1b", &[writer as u32, op as u32], || {
+                format!("{read}, which {} wrote and overwrote", self.txn(writer as u32))
+            }),
+            Some(_) => found.add(self.history, "future-read", &[op as u32], || {
+                format!("{read}, which nobody wrote but itself, and that later")
+            }),
+            None => found.add(self.history, "garbage-read", &[op as u32], || format!("{read}, which nobody wrote")),
+        }
+    }
+
+    /// It read what only a failed transaction wrote. Gives whether there is one.
+    fn failed(&self, op: usize, seen: &Observation, value: Option<i64>, found: &mut Found) -> bool {
+        let failed = self.rows[seen.key as usize].failed.iter().find(|version| version.value == value);
+        if let Some(version) = failed {
+            found.add(self.history, "G1a", &[version.writer, op as u32], || {
+                format!("{}, which is of {}, and that failed", self.read(op, seen), self.txn(version.writer))
+            });
+        }
+        failed.is_some()
+    }
+
+    /// A value that several transactions wrote.
+    fn ambiguous(&self, op: usize, seen: &Observation, found: &mut Found) {
+        let txns = self.history.txns();
+        let value = match txns.raw(seen.at) {
+            (MopKind::Get, _, value) => value as i64,
+            (MopKind::Select, _, arg) if !seen.is_absence => {
+                let rows = txns.selection(arg).1.unwrap_or_default();
+                let Some((_, value)) = rows_of(rows, txns.key(seen.key)).first() else { return };
+                *value
+            }
+            _ => return,
+        };
+        let writers: Vec<u32> = self.rows[seen.key as usize]
+            .versions
+            .iter()
+            .filter(|version| version.value == Some(value))
+            .map(|version| version.writer)
+            .collect();
+        found.add(self.history, "duplicate-writes", &[&writers[..], &[op as u32]].concat(), || {
+            format!("{}, which several transactions wrote: whose it was cannot be told", self.read(op, seen))
+        });
+    }
+
+    /// A row that does not satisfy the predicate by which it was read.
+    fn unsatisfying(&self, op: usize, found: &mut Found) {
+        let txns = self.history.txns();
+        for at in txns.range(op) {
+            let (MopKind::Select, universe, arg) = txns.raw(at) else { continue };
+            let (predicate, rows) = txns.selection(arg);
+            let wrong = |(_, value): &&(i64, i64)| !predicate.matches(*value);
+            if let Some((key, value)) = rows.unwrap_or_default().iter().find(wrong) {
+                let key = self.ids.get(&(universe, *key)).map_or_else(|| key.to_string(), |key| self.spell(*key));
+                found.add(self.history, "garbage-read", &[op as u32], || {
+                    format!(
+                        "{}'s read by predicate ({predicate}) got {key} with {value}, which does not satisfy it",
+                        self.txn(op as u32)
+                    )
+                });
+            }
+        }
+    }
+
+    /// A read that disagrees with what the same transaction knew of a row: what it had written or read.
+    fn internal(&self, op: usize, found: &mut Found) {
+        let txns = self.history.txns();
+        let mut known: FxHashMap<u32, Option<i64>> = FxHashMap::default();
+        for at in txns.range(op) {
+            let (kind, key, arg) = txns.raw(at);
+            let mut contradicted: Option<(u32, Option<i64>)> = None;
+            match kind {
+                MopKind::Insert | MopKind::Write => drop(known.insert(key, Some(arg as i64))),
+                MopKind::Delete => drop(known.insert(key, None)),
+                MopKind::Get | MopKind::GetNil => {
+                    let value = (kind == MopKind::Get).then_some(arg as i64);
+                    let before = known.insert(key, value);
+                    contradicted = before.filter(|before| *before != value).map(|before| (key, before));
+                }
+                _ => {
+                    let (predicate, Some(rows)) = txns.selection(arg) else { continue };
+                    for key in &self.universes[key as usize] {
+                        let before = known.get(key).copied();
+                        let met = rows_of(rows, txns.key(*key));
+                        let agrees = |before: Option<i64>| match (before, met) {
+                            (Some(value), []) => !predicate.matches(value),
+                            (None, met) => met.is_empty(),
+                            (Some(value), met) => met.iter().all(|(_, of)| *of == value),
+                        };
+                        if let Some(before) = before.filter(|before| !agrees(*before)) {
+                            contradicted = contradicted.or(Some((*key, before)));
+                        }
+                        if let [(_, first), rest @ ..] = met {
+                            // One read that got two versions of a row.
+                            if rest.iter().any(|(_, other)| other != first) {
+                                contradicted = contradicted.or(Some((*key, Some(*first))));
+                            }
+                            known.insert(*key, Some(*first));
+                        }
+                    }
+                }
+            }
+            if let Some((key, before)) = contradicted {
+                found.add(self.history, "internal", &[op as u32], || {
+                    let read = match txns.raw(at) {
+                        (MopKind::Select, _, arg) => {
+                            let (predicate, rows) = txns.selection(arg);
+                            format!("its read by predicate ({predicate}) got{}", selected(self.history, rows))
+                        }
+                        (MopKind::Get, _, value) => format!("it read {}", value as i64),
+                        _ => "it read nil".to_owned(),
+                    };
+                    format!("{} knew {} as {}, and then {read}", self.txn(op as u32), self.spell(key), spell(before))
+                });
+            }
+        }
+    }
+
+    /// Two ok transactions that met a row's first version and then wrote the row.
+    fn lost_updates(&self, found: &mut Found) {
+        let mut updated = vec![NONE; self.rows.len()];
+        for op in (0..self.history.len()).filter(|op| self.history.outcome(*op) == Outcome::Ok) {
+            let mut first: Vec<u32> = Vec::new();
+            self.observe(op, |seen| {
+                if seen.met == Met::Version(0) && !seen.is_absence && !first.contains(&seen.key) {
+                    first.push(seen.key);
+                }
+            });
+            first.retain(|key| self.writes(op).any(|(_, of, _)| of == *key));
+            for key in first {
+                let before = std::mem::replace(&mut updated[key as usize], op as u32);
+                if before != NONE {
+                    found.add(self.history, "lost-update", &[before, op as u32], || {
+                        format!(
+                            "{} and {} both read {} as {} and then wrote it",
+                            self.txn(before),
+                            self.txn(op as u32),
+                            self.spell(key),
+                            spell(self.rows[key as usize].versions[0].value)
+                        )
+                    });
+                }
+            }
+        }
+    }
+
+    /// Whether the last word on some row is anybody's guess: it was written more than once.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.rows.iter().any(|row| row.versions.len() > 2)
+    }
+
+    /// By transaction: whether somebody met what it wrote.
+    pub(crate) fn seen(&self) -> Vec<bool> {
+        let mut seen_of = vec![false; self.history.len()];
+        for op in (0..self.history.len()).filter(|op| self.history.outcome(*op) == Outcome::Ok) {
+            self.observe(op, |seen| {
+                if let Some((writer, _)) = self.writer_of(&seen) {
+                    seen_of[writer as usize] = true;
+                }
+            });
+        }
+        seen_of
+    }
+
+    fn txn(&self, op: u32) -> String {
+        self.history.op(op as usize).map_or_else(String::new, |op| the_txn(&op))
+    }
+
+    /// `process 3's transaction (event 7) read key 5 as 4`.
+    fn read(&self, op: usize, seen: &Observation) -> String {
+        format!("{} read {} as {}", self.txn(op as u32), self.spell(seen.key), self.spell_met(seen))
+    }
+
+    fn spell_met(&self, seen: &Observation) -> String {
+        let txns = self.history.txns();
+        match txns.raw(seen.at) {
+            (MopKind::Get, _, value) => spell(Some(value as i64)),
+            (MopKind::Select, _, arg) => {
+                let rows = rows_of(txns.selection(arg).1.unwrap_or_default(), txns.key(seen.key));
+                spell(rows.first().map(|(_, value)| *value))
+            }
+            _ => spell(None),
+        }
+    }
+
+    /// `key 5`, `key 5 of universe 2`.
+    fn spell(&self, key: u32) -> String {
+        let txns = self.history.txns();
+        let of = txns.universe_name(txns.universe_of_key(key));
+        let of = of.map_or_else(String::new, |name| format!(" of universe {}", self.history.spell(name)));
+        format!("key {}{of}", self.history.spell(txns.key(key)))
+    }
+}
+
+/// The rows with this key: mostly one or none. They are sorted by key.
+fn rows_of(rows: &[(i64, i64)], key: i64) -> &[(i64, i64)] {
+    let start = rows.partition_point(|(of, _)| *of < key);
+    let len = rows[start..].iter().take_while(|(of, _)| *of == key).count();
+    &rows[start..start + len]
+}
+
+fn spell(value: Option<i64>) -> String {
+    value.map_or_else(|| "nil".to_owned(), |value| value.to_string())
+}
+
+fn is_init(f: &F) -> bool {
+    f.name() == TxnKind::INIT
+}
+
+/// Whether what each universe begins with is certain: one `init`, acknowledged before any transaction began.
+fn begins_with_init(history: &History) -> Result<(), String> {
+    let txns = history.txns();
+    // By universe: its first operation.
+    let mut firsts: Vec<Option<Op<'_>>> = vec![None; txns.universes_len()];
+    for op in history.ops() {
+        let universe = txns.universe_of(op.id);
+        let name = txns.universe_name(universe);
+        let of = name.map_or_else(String::new, |name| format!(" of universe {}", history.spell(name)));
+        let Some(first) = firsts[universe as usize] else {
+            firsts[universe as usize] = Some(op);
+            continue;
+        };
+        if is_init(op.f) {
+            return Err(format!("the init{of} (event {}) is not the first thing that happened there", op.invoke_index));
+        }
+        let is_certain = first.outcome == Outcome::Ok && first.complete_index.is_some_and(|end| end < op.invoke_index);
+        if is_init(first.f) && !is_certain {
+            return Err(format!(
+                "{} began before the init{of} (event {}) had ended ok: what it found is not certain",
+                the_txn(&op),
+                first.invoke_index
+            ));
+        }
+    }
+    Ok(())
+}
