@@ -93,6 +93,20 @@ fn an_allowed_cycle_is_certified_by_nothing() {
     assert_eq!((refuted.valid, kinds(&refuted), holds), (Validity::Invalid, vec!["G2-item"], Some(true)));
 }
 
+/// Of an element that two appended it is not told whose it is, and so it is not what an edge is told by.
+#[test]
+fn an_edge_is_told_by_what_is_certain() {
+    let twice = "{:type :invoke, :process 0, :f :txn, :value [[:append 1 1][:append 0 2][:r 0 nil]]}
+        {:type :ok, :process 0, :f :txn, :value [[:append 1 1][:append 0 2][:r 0 [8, 2]]]}
+        {:type :invoke, :process 2, :f :txn, :value [[:append 1 7][:append 0 8]]}
+        {:type :ok, :process 2, :f :txn, :value [[:append 1 7][:append 0 8]]}
+        {:type :invoke, :process 3, :f :txn, :value [[:append 1 1][:append 1 10][:r 1 nil]]}
+        {:type :ok, :process 3, :f :txn, :value [[:append 1 1][:append 1 10][:r 1 [7, 1, 10]]]}";
+    let (found, holds) = check("list-append", twice, &asked("strict-serializable"));
+    assert_eq!((found.valid, holds), (Validity::Invalid, Some(true)), "{}", found.summary);
+    assert!(found.summary.contains("G0-realtime"), "{}", found.summary);
+}
+
 /// One that failed appended an element twice: what was read is aborted, and intermediate besides; both are shown.
 #[test]
 fn an_element_that_a_failed_transaction_appended_twice() {

@@ -315,6 +315,15 @@ impl<'h> Index<'h> {
                 let (MopKind::Append, key, element) = txns.raw(at) else { return None };
                 let version = self.versions.get(key, element as i64);
                 let place = self.place[version as usize] as usize;
+                // An element that several appended is nobody's, and tells nothing.
+                let is_its = if place == 0 {
+                    self.unread_of(key).contains(&(version, to))
+                } else {
+                    self.writer_of(version) == Some(to)
+                };
+                if !is_its {
+                    return None;
+                }
                 let order = self.order_of(key);
                 let previous = if place == 0 { order.last() } else { order.get(place.checked_sub(2)?) };
                 let previous = *previous.filter(|previous| self.writer_of(**previous) == Some(from))?;
@@ -375,11 +384,14 @@ impl<'h> Index<'h> {
         }
     }
 
-    /// Whether some read holds one of an operation's appends.
+    /// Whether some read holds one of an operation's appends, which is no other's.
     pub(crate) fn is_seen(&self, op: u32) -> bool {
         let txns = self.history.txns();
         txns.range(op as usize).any(|at| match txns.raw(at) {
-            (MopKind::Append, key, element) => self.place[self.versions.get(key, element as i64) as usize] > 0,
+            (MopKind::Append, key, element) => {
+                let version = self.versions.get(key, element as i64) as usize;
+                self.place[version] > 0 && self.flags[version] & AMBIGUOUS == 0
+            }
             _ => false,
         })
     }
