@@ -31,6 +31,29 @@ struct Run {
     result: Value,
 }
 
+/// As many transactions of a workload as PostgreSQL does in 20 s at this isolation, judged by that model.
+macro_rules! transactional {
+    ($workload:literal, $isolation:literal, $model:literal) => {
+        [
+            "postgres/single",
+            "--workload",
+            $workload,
+            "--isolation",
+            $isolation,
+            "--consistency-models",
+            $model,
+            "--faults",
+            "none",
+            "--clients",
+            "16",
+            "--rate",
+            "0",
+            "--duration",
+            "20s",
+        ]
+    };
+}
+
 const CASES: &[Case] = &[
     Case {
         name: "sentinel-isolated-primary",
@@ -144,6 +167,43 @@ const CASES: &[Case] = &[
             Ok(format!("linearizable, {} ops, RTO {}", run.number("linearizability", "ops")?, run.rto()))
         },
     },
+    // PostgreSQL's REPEATABLE READ is snapshot isolation: write skew and phantoms, and nothing worse.
+    Case {
+        name: "postgres-repeatable-read-append",
+        args: &transactional!("list-append", "repeatable-read", "serializable"),
+        seeds: 3,
+        judge: |run| run.only_anomalies(&["G2-item"]),
+    },
+    Case {
+        name: "postgres-repeatable-read-phantoms",
+        args: &transactional!("closed-predicate", "repeatable-read", "serializable"),
+        seeds: 3,
+        judge: |run| run.only_anomalies(&["G2", "G2-item"]),
+    },
+    Case {
+        name: "postgres-read-committed-phantoms",
+        args: &transactional!("closed-predicate", "read-committed", "snapshot-isolation"),
+        seeds: 3,
+        judge: |run| run.only_anomalies(&["G-single", "G-single-item"]),
+    },
+    Case {
+        name: "postgres-repeatable-read-is-snapshot-isolation",
+        args: &transactional!("closed-predicate", "repeatable-read", "snapshot-isolation"),
+        seeds: 3,
+        judge: |run| run.expect_code(0).map(|()| format!("{} transactions", run.oks())),
+    },
+    Case {
+        name: "postgres-serializable-append",
+        args: &transactional!("list-append", "serializable", "serializable"),
+        seeds: 3,
+        judge: |run| run.expect_code(0).map(|()| format!("{} transactions", run.oks())),
+    },
+    Case {
+        name: "postgres-serializable-no-phantoms",
+        args: &transactional!("closed-predicate", "serializable", "serializable"),
+        seeds: 3,
+        judge: |run| run.expect_code(0).map(|()| format!("{} transactions", run.oks())),
+    },
     Case {
         name: "redis-single-aof-always-kill",
         args: &["redis/single", "--workload", "set", "--faults", "kill", "--set", "appendfsync=always"],
@@ -197,6 +257,19 @@ impl Run {
         let details = self.details(check)?;
         let total = details[format!("{name}-total")].as_u64().map(|total| total as usize);
         total.or_else(|| details[name].as_array().map(Vec::len)).ok_or_else(|| format!("{check} has no list {name}"))
+    }
+
+    /// Refuted, by each of these and by nothing else.
+    fn only_anomalies(&self, expected: &[&str]) -> Judged {
+        self.expect_code(1)?;
+        let found = &self.details("isolation")?["anomaly-counts"];
+        let kinds: Vec<&String> = found.as_object().map(|counts| counts.keys().collect()).unwrap_or_default();
+        ensure(kinds == expected, format!("found {kinds:?}, expected {expected:?}"))?;
+        Ok(format!("{found} in {} transactions", self.oks()))
+    }
+
+    fn oks(&self) -> u64 {
+        self.result["availability"]["counts"]["ok"].as_u64().unwrap_or_default()
     }
 
     fn rpo_window_s(&self) -> Result<f64, String> {

@@ -62,6 +62,9 @@ fn guarantee_of(plan: &Plan) -> String {
         "set" => "every acknowledged write survives, one node at a time accepts writes, and all nodes end up equal"
             .to_owned(),
         "register" => "each register behaves as a single copy (linearizable), and all nodes end up equal".to_owned(),
+        "closed-predicate" => {
+            format!("transactions are {}, and all nodes end up equal", plan.consistency_models.join(", "))
+        }
         _ => format!(
             "transactions are {}, no acknowledged append is lost, and all nodes end up equal",
             plan.consistency_models.join(", ")

@@ -22,7 +22,7 @@ pub(crate) struct RunResult {
     pub(crate) harness_errors: Vec<String>,
     /// `redis/sentinel`, `memory`, …
     pub(crate) target: String,
-    /// `set`, `register`, `list-append`.
+    /// `set`, `register`, `list-append`, `closed-predicate`.
     pub(crate) workload: String,
     /// The seed.
     pub(crate) seed: u64,

@@ -553,7 +553,7 @@ fn invocations(folder: &Path, client: u64, clients: u64) -> Vec<Value> {
 
 #[test]
 fn a_stored_plan_repeats_itself_and_its_operations() {
-    for workload in ["set", "register", "list-append"] {
+    for workload in ["set", "register", "list-append", "closed-predicate"] {
         let (first, second) = (scratch(), scratch());
         memory_run(first.path(), &["-w", workload, "--clients", "3", "--seed", "11"]).expect(0);
         let first = run_folder(first.path()).unwrap();
@@ -578,7 +578,7 @@ fn a_stored_plan_repeats_itself_and_its_operations() {
 fn lists_hold_what_can_be_chosen() {
     for (what, some) in [
         ("targets", &["memory", "redis/sentinel", "postgres/sync"][..]),
-        ("workloads", &["set", "register", "list-append"]),
+        ("workloads", &["set", "register", "list-append", "closed-predicate"]),
         ("faults", &["kill", "pause", "partition", "failover"]),
         ("schedules", &["isolate-primary", "cut-then-failover", "promote-during-cut", "kill-restart"]),
         ("lies", &["lost-write", "split-brain"]),

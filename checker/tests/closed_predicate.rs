@@ -221,6 +221,35 @@ fn a_row_that_was_written_more_than_once() {
     assert_eq!(kinds(&twice, &asked("serializable")), (Validity::Unknown, vec!["duplicate-writes".to_owned()]));
 }
 
+/// Inserted, written over and deleted once each, a row tells the order of its versions.
+#[test]
+fn a_row_that_is_inserted_written_and_deleted() {
+    let life = ["[[:insert :x 1]]", "[[:w :x 2]]", "[[:delete :x]]"];
+    let with = |more: &[&str]| concurrent(None, &[&life[..], more].concat());
+    // It met the insertion, and so not what was written over it, nor the deletion; the others likewise.
+    assert_kinds(
+        &with(&["[[:r :x 1] [:insert :y 1]]", "[[:r :y nil] [:r :x 2]]"]),
+        &asked("serializable"),
+        &["G2-item"],
+    );
+    assert_eq!(
+        kinds(&with(&["[[:r :x 2] [:insert :y 1]]", "[[:r :y nil] [:r :x 1]]"]), &asked("serializable")).0,
+        Validity::Valid
+    );
+    // Without the insertion only the first two rows of what remains are known not to be in doubt.
+    let unborn =
+        concurrent(None, &["[[:w :x 2]]", "[[:delete :x]]", "[[:r :x 2] [:insert :y 1]]", "[[:r :y nil] [:r :x nil]]"]);
+    let history = support::foreign("closed-predicate", &unborn).unwrap();
+    assert_eq!(isolation::check(&history, &asked("serializable")).valid, Validity::Valid);
+    // A row that was there from the beginning is not inserted again.
+    let again = concurrent(
+        Some("{:x 0}"),
+        &["[[:insert :x 1]]", "[[:w :x 2]]", "[[:r :x 2] [:insert :y 1]]", "[[:r :y nil] [:r :x 1]]"],
+    );
+    let history = support::foreign("closed-predicate", &again).unwrap();
+    assert_eq!(isolation::check(&history, &asked("serializable")).valid, Validity::Valid);
+}
+
 /// Nothing is inferred from a beginning that is not certain.
 #[test]
 fn a_universe_begins_with_its_init() {

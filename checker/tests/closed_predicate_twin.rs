@@ -25,9 +25,19 @@ enum Outcome {
 
 type State = [Option<i64>; KEYS];
 
+/// How a row is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// By Elle's rules: whether it was there or not.
+    Anyhow,
+    /// It was not there before, or (a write or a deletion) it was: another transaction would have failed.
+    AsItMust,
+}
+
 #[derive(Debug, Clone)]
 enum Mop {
-    Set(usize, Option<i64>),
+    /// Key, value, whether it is an insert.
+    Set(usize, Option<i64>, bool, How),
     Read(usize, Option<i64>),
     Select(Predicate, State),
 }
@@ -49,9 +59,10 @@ impl Txn {
     /// Carries it out. False: it read something else. (What an indeterminate one read nobody knows.)
     fn run(&self, state: &mut State) -> bool {
         self.mops.iter().all(|mop| match mop {
-            Mop::Set(key, value) => {
+            Mop::Set(key, value, is_insert, how) => {
+                let is_possible = *how == How::Anyhow || state[*key].is_none() == *is_insert;
                 state[*key] = *value;
-                true
+                is_possible
             }
             _ if self.outcome == Outcome::Info => true,
             Mop::Read(key, read) => state[*key] == *read,
@@ -60,7 +71,7 @@ impl Txn {
     }
 
     fn writes_to(&self, key: usize) -> bool {
-        self.mops.iter().any(|mop| matches!(mop, Mop::Set(of, _) if *of == key))
+        self.mops.iter().any(|mop| matches!(mop, Mop::Set(of, ..) if *of == key))
     }
 }
 
@@ -116,7 +127,7 @@ fn snapshot_isolated(txns: &[&Txn], init: &State) -> bool {
             }
             let mut state = *state;
             for mop in &txns[*at].mops {
-                if let Mop::Set(key, value) = mop {
+                if let Mop::Set(key, value, ..) = mop {
                     state[*key] = *value;
                 }
             }
@@ -155,17 +166,39 @@ impl Random {
 }
 
 /// A universe with some transactions on it, executed in some order, of which then something is changed. Mostly each row is
-/// written once.
+/// written once, or inserted, written and deleted.
 fn draw(random: &mut Random) -> (State, Vec<Txn>) {
     let mut init: State = [None; KEYS];
     if !random.one_in(4) {
         init = init.map(|_| (!random.one_in(3)).then(|| random.below(2) as i64));
     }
-    let mut free: Vec<usize> = (0..KEYS).collect();
-    if random.one_in(8) {
-        free.extend(0..KEYS);
-    }
     let mut next = 2;
+    let mut value = |random: &mut Random| {
+        next += i64::from(!random.one_in(12));
+        (!random.one_in(3)).then_some(next)
+    };
+    let mut free: Vec<Mop> = Vec::new();
+    let is_chained = random.one_in(3);
+    for (key, initial) in init.iter().enumerate() {
+        if is_chained && !random.one_in(3) {
+            if initial.is_none() {
+                free.push(Mop::Set(key, Some(random.below(2) as i64), true, How::AsItMust));
+            }
+            if random.one_in(2) {
+                free.push(Mop::Set(key, Some(2 + random.below(2) as i64), false, How::AsItMust));
+            }
+            if random.one_in(2) {
+                free.push(Mop::Set(key, None, false, How::AsItMust));
+            }
+        } else {
+            // Of a row that is written and deleted it would follow that it was there when it was written.
+            let times = 1 + usize::from(random.one_in(8));
+            for _ in 0..times {
+                let value = value(random).or_else(|| (times > 1).then_some(9));
+                free.push(Mop::Set(key, value, false, How::Anyhow));
+            }
+        }
+    }
     let count = 2 + random.below(3);
     let mut txns: Vec<Txn> = (0..count)
         .map(|_| {
@@ -175,11 +208,7 @@ fn draw(random: &mut Random) -> (State, Vec<Txn>) {
                     0 => Mop::Read(random.below(KEYS), None),
                     1 => Mop::Select(random.predicate(), [None; KEYS]),
                     _ if free.is_empty() => Mop::Select(Predicate::True, [None; KEYS]),
-                    _ => {
-                        let key = free.swap_remove(random.below(free.len()));
-                        next += i64::from(!random.one_in(12));
-                        Mop::Set(key, (!random.one_in(3)).then_some(next))
-                    }
+                    _ => free.swap_remove(random.below(free.len())),
                 })
                 .collect();
             let outcome =
@@ -208,7 +237,7 @@ fn draw(random: &mut Random) -> (State, Vec<Txn>) {
     let mut state = init;
     let mut before = [init; 2];
     for at in order {
-        let happens = match txns[at].outcome {
+        let mut happens = match txns[at].outcome {
             Outcome::Ok => true,
             Outcome::Info => random.one_in(2),
             Outcome::Fail => random.one_in(12),
@@ -225,11 +254,15 @@ fn draw(random: &mut Random) -> (State, Vec<Txn>) {
                         rows[random.below(KEYS)] = None;
                     }
                 }
-                Mop::Set(key, value) => {
+                Mop::Set(key, value, is_insert, how) => {
+                    happens &= *how == How::Anyhow || state[*key].is_none() == *is_insert;
                     own[*key] = *value;
                     written.push(*key);
                 }
             }
+        }
+        if !happens && txns[at].outcome == Outcome::Ok {
+            txns[at].outcome = Outcome::Fail;
         }
         if happens {
             before = [before[1], state];
@@ -267,8 +300,9 @@ fn edn(init: &State, txns: &[Txn]) -> String {
         write!(text, "{{:type :{kind}, :process {at}, :f :txn, :value [").unwrap();
         for mop in &txn.mops {
             match mop {
-                Mop::Set(key, Some(value)) => write!(text, "[:w {key} {value}]").unwrap(),
-                Mop::Set(key, None) => write!(text, "[:delete {key}]").unwrap(),
+                Mop::Set(key, Some(value), true, _) => write!(text, "[:insert {key} {value}]").unwrap(),
+                Mop::Set(key, Some(value), ..) => write!(text, "[:w {key} {value}]").unwrap(),
+                Mop::Set(key, None, ..) => write!(text, "[:delete {key}]").unwrap(),
                 Mop::Read(key, Some(value)) if kind == "ok" => write!(text, "[:r {key} {value}]").unwrap(),
                 Mop::Read(key, _) => write!(text, "[:r {key} nil]").unwrap(),
                 Mop::Select(predicate, state) => {
@@ -299,7 +333,7 @@ fn tells_all(init: &State, txns: &[Txn]) -> bool {
         && (0..KEYS).all(|key| {
             let written: Vec<Option<i64>> = all()
                 .filter_map(|mop| match mop {
-                    Mop::Set(of, value) if *of == key => Some(*value),
+                    Mop::Set(of, value, ..) if *of == key => Some(*value),
                     _ => None,
                 })
                 .collect();

@@ -89,6 +89,9 @@ fn describe(workload: &str) -> &'static str {
         "set" => "unique elements are added, and read back from every node at the end: lost writes, split brain, RPO",
         "register" => "independent registers are read, written and compared-and-set: linearizability",
         "list-append" => "transactions append to lists and read them: isolation anomalies, lost appends",
+        "closed-predicate" => {
+            "transactions insert, update, delete and select rows: phantoms and other isolation anomalies of predicates"
+        }
         _ => "",
     }
 }

@@ -220,9 +220,11 @@ fn written_schedule(source: &str, seed: Seed) -> anyhow::Result<Schedule> {
 }
 
 fn models_of(args: &TestArgs, target: &Target) -> anyhow::Result<(Option<String>, Vec<String>)> {
-    let transactional = args.workload.as_deref() == Some("list-append");
+    let transactional = args.workload.as_deref().is_some_and(schism_checker::isolation::judges);
     if !args.consistency_models.is_empty() && !transactional {
-        return Err(usage("--consistency-models is for transactions: use it with --workload list-append"));
+        return Err(usage(
+            "--consistency-models is for transactions: use it with --workload list-append or closed-predicate",
+        ));
     }
     let isolation = match &args.isolation {
         Some(level) => {

@@ -47,9 +47,9 @@ impl Target {
     /// Workloads that can run on it.
     pub(crate) const fn workloads(&self) -> &'static [&'static str] {
         match self {
-            Self::Memory => &["set", "register", "list-append"],
+            Self::Memory => &["set", "register", "list-append", "closed-predicate"],
             Self::Local(name) => match name.database() {
-                Database::Postgres => &["set", "register", "list-append"],
+                Database::Postgres => &["set", "register", "list-append", "closed-predicate"],
                 Database::Redis => &["set", "register"],
             },
         }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use schism_checker::history::{F, Mop, Value};
 
+use crate::closed_predicate::parsed;
+
 /// What a generator wants done.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Op {
@@ -43,6 +45,8 @@ pub(crate) enum Request<'a> {
     Cas(i64, i64, i64),
     /// A list-append transaction.
     Txn(&'a [Mop]),
+    /// A transaction on rows, which [`parsed`] takes apart.
+    Rows(&'a Value),
 }
 
 impl<'a> Request<'a> {
@@ -57,7 +61,10 @@ impl<'a> Request<'a> {
             },
             (F::Write, value) => value.as_keyed().and_then(|(key, value)| Some(Self::Write(key, value?))),
             (F::Cas, value) => value.as_cas().and_then(|(key, old, new)| Some(Self::Cas(key, old?, new?))),
-            (F::Txn, value) => value.as_mops().map(Self::Txn),
+            (F::Txn, value) => match value.as_mops() {
+                Some(mops) => Some(Self::Txn(mops)),
+                None => parsed(value).map(|_| Self::Rows(value)),
+            },
             _ => None,
         }
     }
@@ -68,6 +75,7 @@ impl<'a> Request<'a> {
             Self::ReadSet | Self::Read(_) => true,
             Self::Add(_) | Self::Write(..) | Self::Cas(..) => false,
             Self::Txn(mops) => mops.iter().all(|mop| matches!(mop, Mop::Read { .. })),
+            Self::Rows(value) => parsed(value).is_some_and(|(_, mops)| mops.iter().all(|mop| mop.only_reads())),
         }
     }
 }

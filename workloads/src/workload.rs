@@ -6,6 +6,7 @@ use schism_checker::history::{F, Value};
 use schism_seed::Seed;
 
 use crate::{
+    closed_predicate,
     generator::Generator,
     list_append,
     options::{Choices, OptionRow, WorkloadError, nearest_first},
@@ -28,7 +29,7 @@ pub struct WorkloadPlan {
 
 /// A kind of test: which operations, and which reads make up a node's final state.
 pub trait Workload: Send + Sync + Debug {
-    /// Its name: `set`, `register`, `list-append`.
+    /// Its name: `set`, `register`, `list-append`, `closed-predicate`.
     fn name(&self) -> &'static str;
 
     /// The operations: endless, and not staggered. What slot `s` does is a function of the seed and `s` alone: it
@@ -42,7 +43,7 @@ pub trait Workload: Send + Sync + Debug {
 /// The workloads there are.
 #[must_use]
 pub const fn names() -> &'static [&'static str] {
-    &["set", "register", "list-append"]
+    &["set", "register", "list-append", "closed-predicate"]
 }
 
 /// The options of a workload, for help and documentation; empty for a name there is not.
@@ -52,6 +53,7 @@ pub fn option_rows(name: &str) -> &'static [OptionRow] {
         "set" => set::Options::ROWS,
         "register" => register::Options::ROWS,
         "list-append" => list_append::Options::ROWS,
+        "closed-predicate" => closed_predicate::Options::ROWS,
         _ => &[],
     }
 }
@@ -78,6 +80,11 @@ pub fn by_name(name: &str, options: &BTreeMap<String, String>) -> Result<Box<dyn
             let mut parsed = list_append::Options::default();
             each(options, |key, value| parsed.set(&choices("list-append"), key, value))?;
             Ok(Box::new(list_append::ListAppend::new(parsed)))
+        }
+        "closed-predicate" => {
+            let mut parsed = closed_predicate::Options::default();
+            each(options, |key, value| parsed.set(&choices("closed-predicate"), key, value))?;
+            Ok(Box::new(closed_predicate::ClosedPredicate::new(parsed)))
         }
         _ => {
             let valid = nearest_first(name, names().iter().copied());

@@ -1,4 +1,4 @@
-//! The three workloads, by the operations they make.
+//! The workloads, by the operations they make.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,6 +7,7 @@ use schism_seed::Seed;
 
 use crate::{
     Workload, WorkloadError, WorkloadPlan, by_name,
+    closed_predicate::{RowMop, parsed},
     generator::{Latency, op_limit, simulate},
     names,
 };
@@ -81,6 +82,17 @@ fn op_streams_never_change() {
     assert_eq!(
         lines("list-append"),
         ["append 9 1, append 9 3, append 9 5", "append 6 7", "r 9, r 7, append 8 9", "r 9, r 8", "r 8, r 9, r 7"]
+    );
+    let rows: Vec<String> = first("closed-predicate").iter().map(|(_, value)| value.to_json().to_string()).collect();
+    assert_eq!(
+        rows,
+        [
+            r#"[0,[["insert",17,4],["rp",["mod",2,1],null],["insert",19,0]]]"#,
+            r#"[0,[["insert",23,4]]]"#,
+            r#"[0,[["r",20,null],["insert",11,8],["rp",["=",8],null]]]"#,
+            r#"[0,[["insert",3,6],["rp",["=",1],null],["rp",["mod",2,1],null],["rp",["mod",2,0],null]]]"#,
+            r#"[0,[["r",7,null],["rp",["mod",2,0],null]]]"#
+        ]
     );
 }
 
@@ -194,6 +206,70 @@ fn list_append_spreads_appends_over_a_moving_window() {
     assert_eq!(workload.final_reads(&plan, &[0; 8]), []);
 }
 
+/// What the checker infers from stands on this: a row is inserted once and then updated or deleted at most once, all by
+/// one client, and no two of its values are alike.
+#[test]
+fn closed_predicate_writes_each_row_in_turn_by_one_client() {
+    for (clients, options) in
+        [(8, vec![]), (3, vec![("rows", "2")]), (1, vec![("max-txn-length", "1"), ("rows", "50")])]
+    {
+        let workload = workload("closed-predicate", &options);
+        let plan = plan(clients, 1);
+        let events = invoked(&*workload, &plan, 20_000, &Latency::fixed(1_000));
+        let mut rows: BTreeMap<i64, (usize, Vec<RowMop>)> = BTreeMap::new();
+        let mut universes: BTreeMap<i64, BTreeSet<i64>> = BTreeMap::new();
+        let mut counts = [0_u32; 3];
+        for (slot, ops) in by_slot(&events, clients).iter().enumerate() {
+            for (f, value) in ops {
+                assert_eq!(*f, F::Txn);
+                let (universe, mops) = parsed(value).unwrap();
+                let mut written = BTreeSet::new();
+                for mop in mops {
+                    let key = match mop {
+                        RowMop::Insert(key, _) | RowMop::Write(key, _) | RowMop::Delete(key) => key,
+                        RowMop::Read(key) => {
+                            counts[1] += 1;
+                            universes.entry(universe).or_default().insert(key);
+                            continue;
+                        }
+                        RowMop::Select(_) => {
+                            counts[2] += 1;
+                            continue;
+                        }
+                    };
+                    counts[0] += 1;
+                    assert!(written.insert(key), "{key} twice in a transaction");
+                    universes.entry(universe).or_default().insert(key);
+                    let (of, writes) = rows.entry(key).or_insert((slot, Vec::new()));
+                    assert_eq!(*of, slot, "row {key} is another's");
+                    writes.push(mop);
+                }
+            }
+        }
+        for (key, (_, writes)) in &rows {
+            match writes[..] {
+                [RowMop::Insert(..)] | [RowMop::Insert(..), RowMop::Delete(_)] => {}
+                [RowMop::Insert(_, first), RowMop::Write(_, second)] => assert_ne!(first, second, "{key}"),
+                _ => panic!("{key}: {writes:?}"),
+            }
+        }
+        let mut last = -1;
+        for (universe, keys) in &universes {
+            assert!(keys.first().is_some_and(|first| *first > last), "{universe} shares keys");
+            last = *keys.last().unwrap();
+        }
+        assert!(counts.iter().all(|count| *count > 2_000), "{counts:?}");
+        let mut invoked_per_client = vec![0; clients as usize];
+        for event in &events {
+            invoked_per_client[(event.process.client().unwrap() % clients) as usize] += 1;
+        }
+        let reads = workload.final_reads(&plan, &invoked_per_client);
+        let (last, _) = universes.last_key_value().unwrap();
+        assert_eq!(reads.len() as i64, last + 1);
+        assert_eq!(reads[0].0.to_json().to_string(), r#"[0,[["rp","true",null]]]"#);
+    }
+}
+
 #[test]
 fn errors_list_what_would_have_been_right() {
     let error = |name: &str, key: &str, value: &str| {
@@ -201,7 +277,7 @@ fn errors_list_what_would_have_been_right() {
     };
     assert_eq!(
         by_name("registr", &BTreeMap::new()).unwrap_err().to_string(),
-        "there is no workload \"registr\"; the workloads are register, set, list-append"
+        "there is no workload \"registr\"; the workloads are register, set, list-append, closed-predicate"
     );
     assert_eq!(
         error("list-append", "max-txn-len", "4").to_string(),

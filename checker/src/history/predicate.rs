@@ -30,7 +30,8 @@ impl Predicate {
     }
 
     /// The predicate that a value of a history spells, with or without the colons of EDN.
-    pub(crate) fn of(value: &Value) -> Option<Self> {
+    #[must_use]
+    pub fn of(value: &Value) -> Option<Self> {
         if word(value) == Some("true") || *value == Value::from_json(true.into()) {
             return Some(Self::True);
         }

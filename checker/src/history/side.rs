@@ -129,7 +129,7 @@ pub struct RecoveryEvent {
 pub struct Header {
     /// Version of the file format: 1.
     pub schism_history: u32,
-    /// `set`, `register`, `list-append`.
+    /// `set`, `register`, `list-append`, `closed-predicate`.
     pub workload: String,
     /// `redis/sentinel`, `memory`, …
     pub target: String,

@@ -273,11 +273,13 @@ impl TxnBuffer {
             }
             _ => (None, value),
         };
-        let filled = if let Some(rows) = rows_of(value, int_of).filter(|_| matches!(value, Value::Other(_))) {
-            self.mops.extend(rows.into_iter().map(|(key, value)| Buffered::Insert { key, value }));
-            true
-        } else {
-            items(value).is_some_and(|items| items.iter().all(|item| self.fill_row_mop(item, int_of)))
+        let filled = match (value, items(value)) {
+            (Value::Other(_), _) => rows_of(value, int_of).is_some_and(|rows| {
+                self.mops.extend(rows.into_iter().map(|(key, value)| Buffered::Insert { key, value }));
+                true
+            }),
+            (_, Some(items)) => items.iter().all(|item| self.fill_row_mop(item, int_of)),
+            _ => false,
         };
         self.universe = universe;
         filled

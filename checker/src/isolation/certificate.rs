@@ -29,6 +29,7 @@ use crate::{
     Validity,
     history::{History, Outcome},
     linearizability::certificate::{first_line, line},
+    verify::RowsState,
 };
 
 /// Transactions of an order that one line holds at most.
@@ -165,6 +166,13 @@ fn serial_order(history: &History, settings: &Settings) -> Result<(Vec<u32>, Vec
     let is_left_out = |op: &u32| history.outcome(*op as usize) == Outcome::Info && !takes_part[*op as usize];
     let left_out: Vec<u32> = (0..history.len() as u32).filter(is_left_out).collect();
     order.retain(|op| takes_part[*op as usize]);
+    if matches!(&index, Index::ClosedPredicate(index) if index.is_torn()) {
+        let mut rows = RowsState::default();
+        let mut ops = order.iter().filter_map(|op| history.op(*op as usize));
+        if !ops.all(|op| rows.apply(history, &op)) {
+            return Err("a read lacks a row that was inserted and deleted, and before or after is not known".into());
+        }
+    }
     Ok((order, left_out))
 }
 

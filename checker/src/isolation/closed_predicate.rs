@@ -6,12 +6,14 @@
 //! where all versions but one satisfy the predicate, a read that lacks the row met that one. So Elle does it
 //! (Kingsbury & Alvaro 2020, `elle.closed-predicate`).
 //!
-//! A universe begins with its `init`, which inserts rows before anything else happens; each row is then written, deleted
-//! or inserted once. So a row has two versions, in a known order. Where more transactions than one wrote a row, its first
-//! version comes before the others, and of those nothing is known.
+//! A universe begins with its `init`, which inserts rows before anything else happens, or empty. Elle's rows are then
+//! inserted, written or deleted once; so a row has two versions, in a known order. Here it may be inserted, written and
+//! deleted once each: only what was inserted can be written over or deleted (one that finds no row must have failed), and
+//! only what was not deleted can be written over. Where a row was written more often, its first version comes before the
+//! others, and of those nothing is known.
 //!
 //! Edges: `wr` and `rw` from what was read by key and from rows that a read by predicate got; `wrp` and `rwp` from rows
-//! that it lacks; `ww` from a row's first version. Failed transactions have none; of indeterminate ones the writes count
+//! that it lacks; `ww` from a version to those after it. Failed transactions have none; of indeterminate ones the writes count
 //! as perhaps there. What a transaction wrote itself says nothing of others.
 
 use rustc_hash::FxHashMap;
@@ -30,10 +32,22 @@ struct Version {
     value: Option<i64>,
     /// [`NONE`]: nobody, it was like that from the beginning.
     writer: u32,
+    /// What made it.
+    made_by: Made,
+}
+
+/// What makes a version of a row, in the order in which they can come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Made {
+    /// It was there from the beginning, or not there.
+    Initially,
+    Insert,
+    Write,
+    Delete,
 }
 
 impl Version {
-    const UNBORN: Self = Self { value: None, writer: NONE };
+    const UNBORN: Self = Self { value: None, writer: NONE, made_by: Made::Initially };
 
     fn satisfies(self, predicate: Predicate) -> bool {
         self.value.is_some_and(|value| predicate.matches(value))
@@ -44,8 +58,29 @@ impl Version {
 #[derive(Debug, Clone)]
 struct Row {
     versions: Vec<Version>,
+    /// The versions are in the order in which they came.
+    is_ordered: bool,
     /// The transactions that wrote the row and failed, each with what they wrote.
     failed: Vec<Version>,
+}
+
+impl Row {
+    /// Puts the versions in order, if they tell it.
+    fn order(&mut self) {
+        let [first, rest @ ..] = &mut self.versions[..] else { return };
+        rest.sort_by_key(|version| version.made_by);
+        let is_each_once = rest.windows(2).all(|pair| pair[0].made_by < pair[1].made_by);
+        let inserts = usize::from(first.value.is_some())
+            + usize::from(rest.first().is_some_and(|version| version.made_by == Made::Insert));
+        // Of Elle's only version besides it does not matter how it was made: a write may insert, too.
+        self.is_ordered = rest.len() < 2 || (is_each_once && inserts == 1);
+    }
+
+    /// The versions that certainly came after the one at this place.
+    fn after(&self, at: usize) -> std::ops::Range<usize> {
+        let len = self.versions.len();
+        if self.is_ordered || at == 0 { at + 1..len } else { len..len }
+    }
 }
 
 /// What a transaction met of a row.
@@ -91,7 +126,7 @@ impl<'h> Index<'h> {
         }
         let mut index = Self {
             history,
-            rows: vec![Row { versions: vec![Version::UNBORN], failed: Vec::new() }; txns.keys_len()],
+            rows: vec![Row { versions: vec![Version::UNBORN], is_ordered: true, failed: Vec::new() }; txns.keys_len()],
             universes: vec![Vec::new(); txns.universes_len()],
             ids: FxHashMap::default(),
             elle: settings.elle,
@@ -106,8 +141,9 @@ impl<'h> Index<'h> {
                 continue;
             }
             let is_init = history.op(op).is_some_and(|op| is_init(op.f));
-            for (key, value) in index.last_writes(op) {
-                let version = Version { value, writer: op as u32 };
+            for (key, value, made_by) in index.last_writes(op) {
+                let made_by = if is_init { Made::Initially } else { made_by };
+                let version = Version { value, writer: op as u32, made_by };
                 let row = &mut index.rows[key as usize];
                 match history.outcome(op) {
                     Outcome::Fail => row.failed.push(version),
@@ -116,15 +152,23 @@ impl<'h> Index<'h> {
                 }
             }
         }
+        index.rows.iter_mut().for_each(Row::order);
         Ok(index)
     }
 
-    /// The keys that a transaction wrote, each with what it left.
-    fn last_writes(&self, op: usize) -> Vec<(u32, Option<i64>)> {
-        let mut writes: Vec<(u32, Option<i64>)> = Vec::new();
-        for (_, key, value) in self.writes(op) {
-            writes.retain(|(other, _)| *other != key);
-            writes.push((key, value));
+    /// The keys that a transaction wrote, each with what it left, and how.
+    fn last_writes(&self, op: usize) -> Vec<(u32, Option<i64>, Made)> {
+        let mut writes: Vec<(u32, Option<i64>, Made)> = Vec::new();
+        for (at, key, value) in self.writes(op) {
+            let made_by = match self.history.txns().raw(at).0 {
+                MopKind::Insert => Made::Insert,
+                MopKind::Delete => Made::Delete,
+                _ => Made::Write,
+            };
+            // What it inserted and then wrote over, others can only have met as inserted.
+            let before = writes.iter().position(|(other, ..)| *other == key).map(|at| writes.remove(at));
+            let made_by = before.map_or(made_by, |(.., before)| before.min(made_by));
+            writes.push((key, value, made_by));
         }
         writes
     }
@@ -196,26 +240,26 @@ impl<'h> Index<'h> {
 
     /// Those who wrote what comes after what was met, and that for the edge that it makes.
     fn later(&self, seen: &Observation) -> impl Iterator<Item = (Version, EdgeKind)> + '_ {
-        let versions = &self.rows[seen.key as usize].versions;
-        let from = match seen.met {
-            Met::Version(0) => 1,
+        let row = &self.rows[seen.key as usize];
+        let versions = &row.versions;
+        let (before, range) = match seen.met {
+            Met::Version(at) => (versions[at], row.after(at)),
             // Elle has the same rule, and does not come to it: its `versions-after` gives nothing for what was unborn.
-            Met::Nothing if seen.is_absence && self.elle => versions.len(),
-            Met::Nothing => 0,
-            Met::Version(_) | Met::Unknown | Met::Stranger(_) => versions.len(),
+            Met::Nothing if !(seen.is_absence && self.elle) => (Version::UNBORN, 0..versions.len()),
+            Met::Nothing | Met::Unknown | Met::Stranger(_) => (Version::UNBORN, 0..0),
         };
         let txns = self.history.txns();
         let asked = match txns.raw(seen.at) {
             (MopKind::Select, _, arg) => Some(txns.selection(arg).0),
             _ => None,
         };
-        let (is_absence, first) = (seen.is_absence, versions[0]);
-        versions[from..].iter().filter_map(move |version| {
+        let is_absence = seen.is_absence;
+        versions[range].iter().filter_map(move |version| {
             let kind = match asked {
                 Some(predicate) if is_absence => version.satisfies(predicate).then_some(EdgeKind::Rwp)?,
                 // What a read by predicate got, it read; for Elle only whether it satisfies the predicate counts.
                 Some(predicate) if self.elle => {
-                    (first.satisfies(predicate) != version.satisfies(predicate)).then_some(EdgeKind::Rwp)?
+                    (before.satisfies(predicate) != version.satisfies(predicate)).then_some(EdgeKind::Rwp)?
                 }
                 _ => EdgeKind::Rw,
             };
@@ -233,10 +277,14 @@ impl<'h> Index<'h> {
     /// All edges between transactions that data makes.
     pub(crate) fn edges(&self, edges_max: usize) -> Edges {
         let mut edges = Edges::new(self.history.len(), edges_max);
+        let seen = self.seen();
+        // Of an indeterminate one that nobody met nothing followed: it may not have happened.
+        let happened = |op: u32| op != NONE && (self.history.outcome(op as usize) == Outcome::Ok || seen[op as usize]);
         for row in &self.rows {
-            let first = row.versions[0].writer;
-            for version in row.versions[1..].iter().filter(|_| first != NONE) {
-                edges.push(first, version.writer, EdgeKind::Ww);
+            for (at, version) in row.versions.iter().enumerate().filter(|(_, version)| happened(version.writer)) {
+                for later in &row.versions[row.after(at)] {
+                    edges.push(version.writer, later.writer, EdgeKind::Ww);
+                }
             }
         }
         for op in (0..self.history.len()).filter(|op| self.history.outcome(*op) == Outcome::Ok) {
@@ -269,9 +317,10 @@ impl<'h> Index<'h> {
         };
         match kind {
             EdgeKind::Ww => {
-                for (key, row) in (0..).zip(&self.rows).filter(|(_, row)| row.versions[0].writer == from) {
-                    for version in row.versions[1..].iter().filter(|version| version.writer == to) {
-                        let text = format!("{b} {}, which had begun as {a} inserted it", wrote(key, version.value));
+                for (key, row) in (0..).zip(&self.rows) {
+                    let Some(at) = row.versions.iter().position(|version| version.writer == from) else { continue };
+                    for version in row.versions[row.after(at)].iter().filter(|version| version.writer == to) {
+                        let text = format!("{b} {}, which {a} had written before", wrote(key, version.value));
                         tell(key, [write(from, key), write(to, key)], text);
                     }
                 }
@@ -479,27 +528,28 @@ impl<'h> Index<'h> {
         }
     }
 
-    /// Two ok transactions that met a row's first version and then wrote the row.
+    /// Two ok transactions that met the same version of a row and then wrote the row.
     fn lost_updates(&self, found: &mut Found) {
-        let mut updated = vec![NONE; self.rows.len()];
+        let mut updated: FxHashMap<(u32, usize), u32> = FxHashMap::default();
         for op in (0..self.history.len()).filter(|op| self.history.outcome(*op) == Outcome::Ok) {
-            let mut first: Vec<u32> = Vec::new();
+            // The first that it met of each row.
+            let mut first: Vec<(u32, Met)> = Vec::new();
             self.observe(op, |seen| {
-                if seen.met == Met::Version(0) && !seen.is_absence && !first.contains(&seen.key) {
-                    first.push(seen.key);
+                if !seen.is_absence && !first.iter().any(|(key, _)| *key == seen.key) {
+                    first.push((seen.key, seen.met));
                 }
             });
-            first.retain(|key| self.writes(op).any(|(_, of, _)| of == *key));
-            for key in first {
-                let before = std::mem::replace(&mut updated[key as usize], op as u32);
-                if before != NONE {
+            first.retain(|(key, _)| self.writes(op).any(|(_, of, _)| of == *key));
+            for (key, met) in first {
+                let Met::Version(at) = met else { continue };
+                if let Some(before) = updated.insert((key, at), op as u32) {
                     found.add(self.history, "lost-update", &[before, op as u32], || {
                         format!(
                             "{} and {} both read {} as {} and then wrote it",
                             self.txn(before),
                             self.txn(op as u32),
                             self.spell(key),
-                            spell(self.rows[key as usize].versions[0].value)
+                            spell(self.rows[key as usize].versions[at].value)
                         )
                     });
                 }
@@ -509,7 +559,19 @@ impl<'h> Index<'h> {
 
     /// Whether the last word on some row is anybody's guess: it was written more than once.
     pub(crate) fn is_in_doubt(&self) -> bool {
-        self.rows.iter().any(|row| row.versions.len() > 2)
+        self.rows.iter().any(|row| !row.is_ordered)
+    }
+
+    /// Whether some read met one of several versions of a row, between which there may be others: one that lacks a row
+    /// came before it was inserted or after it was deleted, and nothing says which.
+    pub(crate) fn is_torn(&self) -> bool {
+        let mut is_torn = false;
+        for op in (0..self.history.len()).filter(|op| self.history.outcome(*op) == Outcome::Ok) {
+            self.observe(op, |seen| {
+                is_torn |= seen.met == Met::Unknown && self.rows[seen.key as usize].versions.len() > 2;
+            });
+        }
+        is_torn
     }
 
     /// By transaction: whether somebody met what it wrote.

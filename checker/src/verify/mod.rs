@@ -26,6 +26,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde::de::DeserializeOwned;
 
 use self::register::{Effect, Held, Timed};
+pub(crate) use self::rows::State as RowsState;
 use crate::{
     Validity,
     history::{F, History, Op, Outcome},

@@ -1,7 +1,8 @@
 //! What is said of transactions on rows, and of reads by predicate, from their micro-operations alone.
 //!
 //! A row has the versions that its universe's `init` and whoever wrote it since, and did not fail, gave it. Which of them
-//! a read by predicate met that lacks the row is told by the predicate, where all versions but one satisfy it.
+//! a read by predicate met that lacks the row is told by the predicate, where all versions but one satisfy it. Their
+//! order is told by what made them: a row is inserted, written over and deleted, in that order, if it is that once each.
 
 use rustc_hash::FxHashMap;
 
@@ -14,8 +15,17 @@ use crate::{
 /// A universe and a key in it.
 type RowKey = (u32, i64);
 
-/// A value, or none of a row that is not there; and who left it so, if anybody did.
-type Version = (Option<i64>, Option<usize>);
+/// A value, or none of a row that is not there; and who left it so, if anybody did, and in which of these ways.
+type Version = (Option<i64>, Option<usize>, Way);
+
+/// How a version came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Way {
+    FromTheBeginning,
+    Inserted,
+    Overwritten,
+    Deleted,
+}
 
 /// All versions of each row, the one it began with first.
 pub(super) struct Rows<'h> {
@@ -24,8 +34,20 @@ pub(super) struct Rows<'h> {
 }
 
 /// What a transaction wrote last to each key.
-fn left<'h>(op: &Op<'h>) -> FxHashMap<i64, Option<i64>> {
+fn left(op: &Op<'_>) -> FxHashMap<i64, Option<i64>> {
     op.mops().filter_map(write_of).collect()
+}
+
+/// How a transaction made what it left of a row: for others it was inserted if it was that first.
+fn way(op: &Op<'_>, key: i64) -> Way {
+    let ways = op.mops().filter_map(|mop| match mop {
+        _ if is_init(op) => Some(Way::FromTheBeginning),
+        MopRef::Insert { key: of, .. } if of == key => Some(Way::Inserted),
+        MopRef::Write { key: of, .. } if of == key => Some(Way::Overwritten),
+        MopRef::Delete { key: of } if of == key => Some(Way::Deleted),
+        _ => None,
+    });
+    ways.min().unwrap_or(Way::FromTheBeginning)
 }
 
 fn write_of(mop: MopRef<'_>) -> Option<(i64, Option<i64>)> {
@@ -57,7 +79,7 @@ impl<'h> Rows<'h> {
                     other => (write_of(other).map(|(key, _)| key), &[][..]),
                 };
                 for key in one.into_iter().chain(several.iter().map(|(key, _)| *key)) {
-                    versions.entry((universe, key)).or_insert_with(|| vec![(None, None)]);
+                    versions.entry((universe, key)).or_insert_with(|| vec![(None, None, Way::FromTheBeginning)]);
                 }
             }
             if op.outcome == Outcome::Fail {
@@ -65,7 +87,7 @@ impl<'h> Rows<'h> {
             }
             for (key, value) in left(&op) {
                 let row = versions.entry((universe, key)).or_default();
-                let version = (value, Some(op.id));
+                let version = (value, Some(op.id), way(&op, key));
                 if is_init(&op) { row[0] = version } else { row.push(version) }
             }
         }
@@ -95,12 +117,26 @@ impl<'h> Rows<'h> {
             _ => return Err("it is no read of the row".to_owned()),
         };
         // What it wrote itself it wrote later.
-        let others = self.versions((self.universe(op), key)).iter().filter(|(_, writer)| *writer != Some(op.id));
-        let mut fitting = others.filter(|(value, _)| fits(*value));
+        let others = self.versions((self.universe(op), key)).iter().filter(|(_, writer, _)| *writer != Some(op.id));
+        let mut fitting = others.filter(|(value, ..)| fits(*value));
         match (fitting.next(), fitting.next()) {
             (met, None) => Ok(met.copied()),
             _ => Err("it cannot be told which version it met".to_owned()),
         }
+    }
+
+    /// Whether one version of a row comes before another.
+    fn is_later(&self, of: RowKey, one: Version, later: Version) -> bool {
+        let versions = self.versions(of);
+        if versions.first() == Some(&one) {
+            return one != later;
+        }
+        let made = |way: Way| versions.iter().filter(|version| version.2 == way).count();
+        // What it began with is a row of its own.
+        let began = usize::from(versions.first().is_some_and(|(value, ..)| value.is_some()));
+        let is_each_once =
+            [Way::Overwritten, Way::Deleted].into_iter().all(|way| made(way) <= 1) && made(Way::Inserted) + began == 1;
+        is_each_once && one.2 < later.2
     }
 
     /// Whether a step of a cycle is there.
@@ -121,10 +157,16 @@ impl<'h> Rows<'h> {
         let by_absence = step.kind.ends_with('p');
         match &*step.kind {
             "ww" => match (write_of(first), write_of(second)) {
-                (Some((key, _)), Some((other, _))) if key == other && is_init(from) && to.outcome != Outcome::Fail => {
-                    Ok(true)
+                (Some((key, _)), Some((other, _))) if key == other => {
+                    let by = |op: &Op<'h>| {
+                        self.versions((self.universe(op), key)).iter().find(|version| version.1 == Some(op.id))
+                    };
+                    match (by(from), by(to)) {
+                        (Some(one), Some(later)) if self.is_later((self.universe(from), key), *one, *later) => Ok(true),
+                        _ => no("it cannot be told that the second came later"),
+                    }
                 }
-                _ => no("the first is not what the row began with, which the second then wrote"),
+                _ => no("they do not write the same row"),
             },
             "wr" | "wrp" => {
                 let Some((key, _)) = write_of(first) else { return no("the first is no write") };
@@ -132,7 +174,7 @@ impl<'h> Rows<'h> {
                     return no("the second does not say what it read of others");
                 }
                 match self.met(to, second, key, by_absence)? {
-                    Some((_, Some(writer))) if writer == from.id => Ok(true),
+                    Some((_, Some(writer), _)) if writer == from.id => Ok(true),
                     _ => no("it met another version"),
                 }
             }
@@ -144,12 +186,13 @@ impl<'h> Rows<'h> {
                 if to.outcome == Outcome::Fail {
                     return no("the second failed");
                 }
-                let met = self.met(from, first, key, by_absence)?;
-                let began_with = self.versions((self.universe(from), key)).first().copied();
-                let is_later = match met {
+                let of = (self.universe(from), key);
+                let later = self.versions(of).iter().find(|version| version.1 == Some(to.id));
+                let is_later = match (self.met(from, first, key, by_absence)?, later) {
                     // What was there before the first version comes before all of them.
-                    None => true,
-                    Some(version) => Some(version) == began_with && version.1 != Some(to.id),
+                    (None, later) => later.is_some(),
+                    (Some(version), Some(later)) => self.is_later(of, version, *later),
+                    (Some(_), None) => false,
                 };
                 if is_later { Ok(true) } else { no("it may have met the later version") }
             }
@@ -178,20 +221,21 @@ impl<'h> Rows<'h> {
             ("G1a", [writer, reader]) if writer.outcome == Outcome::Fail => self.any_read(reader, |_, read| {
                 left(writer).into_iter().any(|(key, value)| {
                     self.got(read, key, value) && {
-                        self.versions((self.universe(reader), key)).iter().all(|(other, _)| *other != value)
+                        self.versions((self.universe(reader), key)).iter().all(|(other, ..)| *other != value)
                     }
                 })
             }),
             ("lost-update", [one, other]) if one.id != other.id => {
-                let updates = |op: &Op<'h>, key: i64| {
-                    let met_first = |read: MopRef<'h>| {
-                        let met = self.met(op, read, key, false).ok().flatten();
-                        met.is_some() && met == self.versions((self.universe(op), key)).first().copied()
-                    };
-                    op.outcome == Outcome::Ok && op.mops().any(met_first) && left(op).contains_key(&key)
+                // The version of a row that it met and then wrote over.
+                let updated = |op: &Op<'h>, key: i64| {
+                    let met = op.mops().find_map(|read| self.met(op, read, key, false).ok().flatten())?;
+                    (op.outcome == Outcome::Ok && left(op).contains_key(&key)).then_some(met)
                 };
                 self.universe(one) == self.universe(other)
-                    && left(one).into_keys().any(|key| updates(one, key) && updates(other, key))
+                    && left(one).into_keys().any(|key| {
+                        let version = updated(one, key);
+                        version.is_some() && version == updated(other, key)
+                    })
             }
             _ => return Ok(false),
         };
@@ -221,13 +265,13 @@ impl<'h> Rows<'h> {
 
 /// The rows as they are, transaction after transaction.
 #[derive(Default)]
-pub(super) struct State {
+pub(crate) struct State {
     values: FxHashMap<RowKey, i64>,
 }
 
 impl State {
     /// Runs a transaction; false where it cannot have read what it read.
-    pub(super) fn apply(&mut self, history: &History, op: &Op<'_>) -> bool {
+    pub(crate) fn apply(&mut self, history: &History, op: &Op<'_>) -> bool {
         let universe = history.txns().universe_of(op.id);
         for mop in op.mops() {
             if let Some((key, value)) = write_of(mop) {

@@ -22,8 +22,10 @@ pub enum Lie {
     WriteSkew,
     /// A write is done twice.
     Duplicate,
-    /// A transaction reads a list twice, or reads what it appended itself, and sees something else.
+    /// A transaction reads a list twice, or reads what it appended or wrote itself, and sees something else.
     NonRepeatableRead,
+    /// A read by predicate lacks a row that is there and satisfies it.
+    Phantom,
 }
 
 /// A lie in words.
@@ -43,8 +45,9 @@ const LIES: &[LieRow] = &[
     LieRow {
         lie: Lie::LostWrite,
         name: "lost-write",
-        workloads: &["set", "register", "list-append"],
-        shows_as: "set: lost; register: no linearization; list-append: lost appends",
+        workloads: &["set", "register", "list-append", "closed-predicate"],
+        shows_as: "set: lost; register: no linearization; list-append: lost appends; closed-predicate: \
+                   G-single-realtime",
     },
     LieRow {
         lie: Lie::StaleRead,
@@ -55,8 +58,8 @@ const LIES: &[LieRow] = &[
     LieRow {
         lie: Lie::DirtyRead,
         name: "dirty-read",
-        workloads: &["set", "register", "list-append"],
-        shows_as: "set: unexpected; register: no linearization; list-append: G1a (aborted read)",
+        workloads: &["set", "register", "list-append", "closed-predicate"],
+        shows_as: "set: unexpected; register: no linearization; list-append, closed-predicate: G1a (aborted read)",
     },
     LieRow {
         lie: Lie::LostUpdate,
@@ -67,7 +70,7 @@ const LIES: &[LieRow] = &[
     LieRow {
         lie: Lie::SplitBrain,
         name: "split-brain",
-        workloads: &["set", "register", "list-append"],
+        workloads: &["set", "register", "list-append", "closed-predicate"],
         shows_as: "two nodes claim to be primary and acknowledge writes; final states differ",
     },
     LieRow {
@@ -85,8 +88,14 @@ const LIES: &[LieRow] = &[
     LieRow {
         lie: Lie::NonRepeatableRead,
         name: "non-repeatable-read",
-        workloads: &["list-append"],
-        shows_as: "list-append: internal",
+        workloads: &["list-append", "closed-predicate"],
+        shows_as: "list-append, closed-predicate: internal",
+    },
+    LieRow {
+        lie: Lie::Phantom,
+        name: "phantom",
+        workloads: &["closed-predicate"],
+        shows_as: "closed-predicate: G-single, G2, predicate-read-miss",
     },
 ];
 

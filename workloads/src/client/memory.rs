@@ -14,8 +14,13 @@ use schism_checker::history::{ClaimedRole, Mop, OpError, Value};
 use schism_seed::{Seed, Stream};
 use serde::{Deserialize, Serialize};
 
-use super::{CAS_MISMATCH, Client, Completion, Connect, UNSUPPORTED, lie::Lie, lie::LieError, op_error, store::Store};
-use crate::op::{Op, Request};
+use super::{
+    CAS_MISMATCH, Client, Completion, Connect, NO_ROW, UNSUPPORTED, lie::Lie, lie::LieError, op_error, store::Store,
+};
+use crate::{
+    closed_predicate::{RowMop, parsed, transaction},
+    op::{Op, Request},
+};
 
 /// The nodes, the primary first.
 pub const NODES: [&str; 3] = ["n1", "n2", "n3"];
@@ -238,6 +243,7 @@ impl Session<'_> {
             Request::ReadSet => Completion::ok_with(Value::ints(self.store.set.clone())),
             Request::Read(key) => Completion::ok_with(Value::keyed(key, self.read(key))),
             Request::Txn(mops) if request.only_reads() => self.transact(mops),
+            Request::Rows(value) if request.only_reads() => self.transact_rows(value),
             write => self.invoke_write(write),
         }
     }
@@ -263,6 +269,13 @@ impl Session<'_> {
                 let mut dropped = self.store.lists_of(mops);
                 let mut session = Session { lie: None, stream: self.stream, store: &mut dropped };
                 session.transact(mops)
+            }
+            Request::Rows(value) => {
+                let Some((universe, _)) = parsed(value) else { return unsupported() };
+                let before = self.store.rows(universe).clone();
+                let completion = self.transact_rows(value);
+                *self.store.rows(universe) = before;
+                completion
             }
             _ => Completion::ok(),
         }
@@ -291,6 +304,7 @@ impl Session<'_> {
                 }
             }
             Request::Txn(mops) => self.transact(mops),
+            Request::Rows(value) => self.transact_rows(value),
             Request::ReadSet | Request::Read(_) => unreachable!("a read is no write"),
         }
     }
@@ -322,6 +336,56 @@ impl Session<'_> {
         Completion::ok_with(Value::txn(done))
     }
 
+    /// A transaction on rows: all of it, or nothing where a row is not there that it updates or deletes, or is there that
+    /// it inserts.
+    fn transact_rows(&mut self, value: &Value) -> Completion {
+        let Some((universe, mops)) = parsed(value) else { return unsupported() };
+        let mut rows = self.store.rows(universe).clone();
+        let mut done = Vec::with_capacity(mops.len());
+        let mut own: Vec<i64> = Vec::new();
+        for mop in mops {
+            let mut read = Value::Nil;
+            let is_possible = match mop {
+                RowMop::Read(key) => {
+                    let forget = own.contains(&key) && self.lies(Lie::NonRepeatableRead, 2);
+                    read = rows.get(&key).filter(|_| !forget).map_or(Value::Nil, |value| Value::Int(*value));
+                    true
+                }
+                RowMop::Select(predicate) => {
+                    let mut got: Vec<(i64, i64)> = rows
+                        .iter()
+                        .map(|(key, value)| (*key, *value))
+                        .filter(|(_, value)| predicate.matches(*value))
+                        .collect();
+                    if got.iter().any(|(key, _)| own.contains(key)) && self.lies(Lie::NonRepeatableRead, 2) {
+                        got.retain(|(key, _)| !own.contains(key));
+                    }
+                    if self.lies(Lie::Phantom, 4) {
+                        let others = got.iter().rposition(|(key, _)| !own.contains(key));
+                        others.map(|at| got.remove(at));
+                    }
+                    read = RowMop::rows(got);
+                    true
+                }
+                RowMop::Insert(key, value) => {
+                    own.push(key);
+                    rows.insert(key, value).is_none()
+                }
+                RowMop::Write(key, value) => {
+                    own.push(key);
+                    rows.insert(key, value).is_some()
+                }
+                RowMop::Delete(key) => rows.remove(&key).is_some(),
+            };
+            if !is_possible {
+                return Completion::fail(NO_ROW, "no such row, or there is one already");
+            }
+            done.push(mop.value(read));
+        }
+        *self.store.rows(universe) = rows;
+        Completion::ok_with(transaction(universe, done))
+    }
+
     fn append(&mut self, key: i64, element: i64) {
         if self.lies(Lie::LostUpdate, LIE_ONE_IN) {
             self.store.drop_last_of_others(key);
@@ -331,6 +395,10 @@ impl Session<'_> {
             self.store.append(key, element);
         }
     }
+}
+
+fn unsupported() -> Completion {
+    Completion::fail(UNSUPPORTED, "no transaction on rows")
 }
 
 fn mismatch(found: Option<i64>) -> Completion {

@@ -30,6 +30,8 @@ use crate::op::Op;
 pub const CONNECTION_LOST: &str = "connection-lost";
 /// Error class: a compare-and-set found another value. Always `fail`.
 pub const CAS_MISMATCH: &str = "cas-mismatch";
+/// Error class: a transaction updates or deletes a row that is not there. Always `fail`.
+pub const NO_ROW: &str = "no-row";
 /// Error class: no connection could be opened. Always `fail`.
 pub const CONNECT: &str = "connect";
 /// Error class: the operation is not one of this database's or workload's. Always `fail`, and a bug of the plan.

@@ -1,8 +1,9 @@
-//! PostgreSQL: all three workloads.
+//! PostgreSQL: all workloads.
 //!
 //! - `set`: one row per element, each INSERT a transaction of its own.
 //! - `register`: one row per key; reads, upserts and conditional updates in explicit transactions.
 //! - `list-append`: one row per key with the list as text, as Jepsen's PostgreSQL tests have it.
+//! - `closed-predicate`: rows with their universe, read by key and by predicate.
 
 use std::{
     future::Future,
@@ -16,23 +17,26 @@ use futures::{
     TryStreamExt,
     future::{BoxFuture, poll_fn},
 };
-use schism_checker::history::{Mop, OpError, Value};
+use schism_checker::history::{Mop, OpError, Predicate, Value};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio_postgres::{
-    AsyncMessage, Config, Connection, Error, NoTls, Statement,
+    AsyncMessage, Config, Connection, Error, NoTls, Row, Statement,
     error::DbError,
     tls::NoTlsStream,
     types::{FromSql, ToSql},
 };
 
 use super::{
-    CAS_MISMATCH, CONNECT, CONNECTION_LOST, Client, Completion, Connect, Dial, GARBLED, UNSUPPORTED,
+    CAS_MISMATCH, CONNECT, CONNECTION_LOST, Client, Completion, Connect, Dial, GARBLED, NO_ROW, UNSUPPORTED,
     errors::{Phase, outcome},
     op_error,
     postgres_errors::table,
 };
-use crate::op::{Op, Request};
+use crate::{
+    closed_predicate::{RowMop, parsed, transaction},
+    op::{Op, Request},
+};
 
 /// Positions among a workload's statements.
 const READ: usize = 0;
@@ -40,6 +44,16 @@ const READ: usize = 0;
 const WRITE: usize = 1;
 /// See [`READ`]; registers only.
 const CAS: usize = 2;
+/// See [`READ`]; rows only, whose [`WRITE`] is an update.
+const INSERT: usize = 2;
+/// See [`INSERT`].
+const DELETE: usize = 3;
+/// See [`INSERT`]: all rows of a universe, those with a value, those whose value leaves a remainder.
+const SELECT_ALL: usize = 4;
+/// See [`SELECT_ALL`].
+const SELECT_EQUAL: usize = 5;
+/// See [`SELECT_ALL`].
+const SELECT_MOD: usize = 6;
 
 const IN_RECOVERY: &str = "SELECT pg_is_in_recovery()";
 
@@ -81,6 +95,8 @@ pub enum Tables {
     Register,
     /// `schism_list`.
     ListAppend,
+    /// `schism_row`.
+    ClosedPredicate,
 }
 
 impl Tables {
@@ -91,6 +107,7 @@ impl Tables {
             "set" => Some(Self::Set),
             "register" => Some(Self::Register),
             "list-append" => Some(Self::ListAppend),
+            "closed-predicate" => Some(Self::ClosedPredicate),
             _ => None,
         }
     }
@@ -104,6 +121,11 @@ impl Tables {
             }
             Self::ListAppend => {
                 "DROP TABLE IF EXISTS schism_list; CREATE TABLE schism_list (k bigint PRIMARY KEY, v text)"
+            }
+            Self::ClosedPredicate => {
+                "DROP TABLE IF EXISTS schism_row; \
+                 CREATE TABLE schism_row (k bigint PRIMARY KEY, u bigint NOT NULL, v bigint NOT NULL); \
+                 CREATE INDEX schism_row_u ON schism_row (u)"
             }
         }
     }
@@ -121,6 +143,15 @@ impl Tables {
                 "SELECT v FROM schism_list WHERE k = $1",
                 "INSERT INTO schism_list (k, v) VALUES ($1, $2) \
                  ON CONFLICT (k) DO UPDATE SET v = schism_list.v || ',' || excluded.v",
+            ],
+            Self::ClosedPredicate => &[
+                "SELECT v FROM schism_row WHERE k = $1",
+                "UPDATE schism_row SET v = $2 WHERE k = $1",
+                "INSERT INTO schism_row (k, v, u) VALUES ($1, $2, $3)",
+                "DELETE FROM schism_row WHERE k = $1",
+                "SELECT k, v FROM schism_row WHERE u = $1",
+                "SELECT k, v FROM schism_row WHERE u = $1 AND v = $2",
+                "SELECT k, v FROM schism_row WHERE u = $1 AND mod(v, $2) = $3",
             ],
         }
     }
@@ -380,6 +411,20 @@ impl Session {
         .await
     }
 
+    /// The first two columns of all rows, by the first.
+    async fn query_pairs(
+        &mut self,
+        statement: &Statement,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<(i64, i64)>, Lapse> {
+        let rows = self.link.drive(self.client.query(statement, values)).await?;
+        let pair = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
+        let mut pairs: Vec<(i64, i64)> =
+            rows.iter().map(pair).collect::<Result<_, Error>>().map_err(|error| Lapse::Garbled(error.to_string()))?;
+        pairs.sort_unstable();
+        Ok(pairs)
+    }
+
     async fn in_recovery(&mut self) -> Result<bool, Lapse> {
         let statement = self.prepare(IN_RECOVERY).await?;
         Ok(self.query_one(&statement, &[]).await?.unwrap_or(false))
@@ -437,7 +482,8 @@ impl Client for PostgresClient {
                     )
                 }
                 (Tables::Register, Some(request @ (Request::Read(_) | Request::Write(..) | Request::Cas(..))))
-                | (Tables::ListAppend, Some(request @ Request::Txn(_))) => self.transact(request).await,
+                | (Tables::ListAppend, Some(request @ Request::Txn(_)))
+                | (Tables::ClosedPredicate, Some(request @ Request::Rows(_))) => self.transact(request).await,
                 _ => Completion::fail(
                     UNSUPPORTED,
                     format!("{} {:?} is not for {:?}", op.f.name(), op.value, self.tables),
@@ -525,6 +571,7 @@ impl PostgresClient {
                 }
             }
             Request::Txn(mops) => self.mops(mops).await,
+            Request::Rows(value) => self.rows(value).await,
             Request::Add(_) | Request::ReadSet => unreachable!("a set has no explicit transactions"),
         }
     }
@@ -546,6 +593,47 @@ impl PostgresClient {
             }
         }
         Ok(Body::Done(Some(Value::txn(done))))
+    }
+
+    /// A transaction on rows. An update or deletion of a row that is not there is no transaction of the workload: what
+    /// others read tells the order of a row's versions only because each of them was written over the one before.
+    async fn rows(&mut self, value: &Value) -> Result<Body, Lapse> {
+        let Some((universe, mops)) = parsed(value) else {
+            return Ok(Body::Refused(UNSUPPORTED, "no transaction on rows"));
+        };
+        let mut done = Vec::with_capacity(mops.len());
+        for mop in mops {
+            let Self { session, statements, .. } = self;
+            let mut read = Value::Nil;
+            let touched = match mop {
+                RowMop::Read(key) => {
+                    let value: Option<i64> = session.query_one(&statements[READ], &[&key]).await?;
+                    read = value.map_or(Value::Nil, Value::Int);
+                    1
+                }
+                RowMop::Select(predicate) => {
+                    let rows = match predicate {
+                        Predicate::True => session.query_pairs(&statements[SELECT_ALL], &[&universe]).await?,
+                        Predicate::Equals(value) => {
+                            session.query_pairs(&statements[SELECT_EQUAL], &[&universe, &value]).await?
+                        }
+                        Predicate::Mod { modulus, remainder } => {
+                            session.query_pairs(&statements[SELECT_MOD], &[&universe, &modulus, &remainder]).await?
+                        }
+                    };
+                    read = RowMop::rows(rows);
+                    1
+                }
+                RowMop::Insert(key, value) => session.execute(&statements[INSERT], &[&key, &value, &universe]).await?,
+                RowMop::Write(key, value) => session.execute(&statements[WRITE], &[&key, &value]).await?,
+                RowMop::Delete(key) => session.execute(&statements[DELETE], &[&key]).await?,
+            };
+            if touched != 1 {
+                return Ok(Body::Refused(NO_ROW, "there was no such row"));
+            }
+            done.push(mop.value(read));
+        }
+        Ok(Body::Done(Some(transaction(universe, done))))
     }
 }
 

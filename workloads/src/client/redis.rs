@@ -170,7 +170,7 @@ impl Client for RedisClient {
                     let read = self.read_set(op.is_final).await.map(Value::ints);
                     read.map_or_else(|trouble| trouble.completion(Phase::Commit, true), Completion::ok_with)
                 }
-                Request::Txn(_) => unsupported(op),
+                Request::Txn(_) | Request::Rows(_) => unsupported(op),
             }
         })
     }

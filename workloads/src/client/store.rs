@@ -1,8 +1,8 @@
 //! The state of the in-memory store: a set, registers with their recent past, lists with the number of the
-//! transaction behind each element.
+//! transaction behind each element, rows by universe.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -19,6 +19,8 @@ pub(crate) struct Store {
     pub(crate) set: Vec<i64>,
     registers: FxHashMap<i64, Register>,
     lists: FxHashMap<i64, Vec<Element>>,
+    /// By universe: keys and values.
+    rows: FxHashMap<i64, BTreeMap<i64, i64>>,
     /// Number of the transaction that runs, or ran last.
     txn: u64,
     /// The last transactions, newest at the back.
@@ -111,6 +113,11 @@ impl Store {
         {
             list.pop();
         }
+    }
+
+    /// The rows of a universe.
+    pub(crate) fn rows(&mut self, universe: i64) -> &mut BTreeMap<i64, i64> {
+        self.rows.entry(universe).or_default()
     }
 
     /// A copy of the lists that these read or append to.
