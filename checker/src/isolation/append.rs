@@ -18,6 +18,8 @@
 
 use rustc_hash::FxHashMap;
 
+use rustc_hash::FxHashSet;
+
 use super::{
     Found, Reason, Settings,
     graph::{Edge, EdgeKind, Edges, NONE},
@@ -39,8 +41,10 @@ pub(crate) struct Index<'h> {
     /// By list: where its versions begin in `list_versions`.
     list_starts: Vec<u32>,
     list_versions: Vec<u32>,
-    /// By list: how much of it was read by a transaction that counts, and by which first.
+    /// By list: how much of it was read by a transaction that happened, and by which first.
     longest: Vec<(u32, u32)>,
+    /// Indeterminate transactions that happened.
+    seen: FxHashSet<u32>,
     /// By key: where its version order begins in `order`.
     order_starts: Vec<u32>,
     order: Vec<u32>,
@@ -76,6 +80,7 @@ impl<'h> Index<'h> {
             list_starts: Vec::new(),
             list_versions: Vec::new(),
             longest: vec![(0, NONE); txns.lists_len()],
+            seen: FxHashSet::default(),
             order_starts: Vec::new(),
             order: Vec::new(),
             unread_starts: Vec::new(),
@@ -149,15 +154,51 @@ impl<'h> Index<'h> {
         }
     }
 
+    /// How much of each list was read by transactions that happened: those that ended ok, and of the indeterminate ones
+    /// those of which another that happened read something. What the rest read, its own appends for example, is no
+    /// version order: it may have been rolled back, whatever it saw.
     fn reads(&mut self) {
-        for op in 0..self.history.len() {
-            for at in self.history.txns().range(op) {
-                if let Some((_, Some(list), len)) = self.read(op, at) {
-                    let longest = &mut self.longest[list as usize];
-                    if longest.0 < len {
-                        *longest = (len, op as u32);
-                    }
+        for op in (0..self.history.len()).filter(|op| self.history.outcome(*op) == Outcome::Ok) {
+            self.reads_of(op);
+        }
+        if !(0..self.history.len()).any(|op| self.history.outcome(op) == Outcome::Info) {
+            return;
+        }
+        let mut queue: Vec<u32> = Vec::new();
+        for list in 0..self.longest.len() {
+            self.see(list as u32, 0, &mut queue);
+        }
+        while let Some(op) = queue.pop() {
+            for (list, before) in self.reads_of(op as usize) {
+                self.see(list, before, &mut queue);
+            }
+        }
+    }
+
+    /// Notes what a transaction read. Gives the lists of which it read more than others had, and how much that was.
+    fn reads_of(&mut self, op: usize) -> Vec<(u32, u32)> {
+        let mut more = Vec::new();
+        for at in self.history.txns().range(op) {
+            if let Some((_, Some(list), len)) = self.read(op, at) {
+                let longest = &mut self.longest[list as usize];
+                if longest.0 < len {
+                    more.push((list, longest.0));
+                    *longest = (len, op as u32);
                 }
+            }
+        }
+        more
+    }
+
+    /// Who appended what a list holds past `before` happened. Gives the indeterminate ones of which that is new.
+    fn see(&mut self, list: u32, before: u32, queue: &mut Vec<u32>) {
+        let start = self.list_starts[list as usize] as usize;
+        for at in before as usize..self.longest[list as usize].0 as usize {
+            if let Some(writer) = self.writer_of(self.list_versions[start + at])
+                && self.history.outcome(writer as usize) == Outcome::Info
+                && self.seen.insert(writer)
+            {
+                queue.push(writer);
             }
         }
     }
@@ -203,7 +244,7 @@ impl<'h> Index<'h> {
         let mut starts = vec![0u32; txns.keys_len() + 1];
         let each = |index: &Self, visit: &mut dyn FnMut(u32, u32, u32)| {
             for op in 0..index.history.len() {
-                if index.history.outcome(op) == Outcome::Fail || !settings.is_there(index.history, op) {
+                if !index.happened(op) || !settings.is_there(index.history, op) {
                     continue;
                 }
                 for at in txns.range(op) {
@@ -261,7 +302,7 @@ impl<'h> Index<'h> {
         }
         // Who read the last version of a key that has appends which no read holds.
         let mut last_readers: Vec<(u32, u32)> = Vec::new();
-        for op in 0..self.history.len() {
+        for op in (0..self.history.len()).filter(|op| self.happened(*op)) {
             for at in txns.range(op) {
                 let Some((key, list, len)) = self.read(op, at) else { continue };
                 let last = self.last_version(list, len);
@@ -384,16 +425,18 @@ impl<'h> Index<'h> {
         }
     }
 
-    /// Whether some read holds one of an operation's appends, which is no other's.
+    /// Whether a transaction certainly happened. What another may have read and appended closes no cycle.
+    fn happened(&self, op: usize) -> bool {
+        match self.history.outcome(op) {
+            Outcome::Ok => true,
+            Outcome::Info => self.is_seen(op as u32),
+            Outcome::Fail => false,
+        }
+    }
+
+    /// Whether an indeterminate transaction happened: another that did read one of its appends.
     pub(crate) fn is_seen(&self, op: u32) -> bool {
-        let txns = self.history.txns();
-        txns.range(op as usize).any(|at| match txns.raw(at) {
-            (MopKind::Append, key, element) => {
-                let version = self.versions.get(key, element as i64) as usize;
-                self.place[version] > 0 && self.flags[version] & AMBIGUOUS == 0
-            }
-            _ => false,
-        })
+        self.seen.contains(&op)
     }
 
     fn list(&self, list: Option<u32>, len: u32) -> &[i64] {

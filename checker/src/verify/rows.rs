@@ -161,6 +161,10 @@ impl<'h> Rows<'h> {
                     let by = |op: &Op<'h>| {
                         self.versions((self.universe(op), key)).iter().find(|version| version.1 == Some(op.id))
                     };
+                    // Whether an indeterminate one happened would have to be shown first.
+                    if from.outcome == Outcome::Info {
+                        return Ok(false);
+                    }
                     match (by(from), by(to)) {
                         (Some(one), Some(later)) if self.is_later((self.universe(from), key), *one, *later) => Ok(true),
                         _ => no("it cannot be told that the second came later"),

@@ -180,6 +180,9 @@ impl<'h> Txns<'h> {
                     }
                     // Where reads of the key contradict each other, which came first is anybody's guess.
                     (false, _) => self.cycle(kind, &txns, steps, |step, pair| {
+                        if !facts.happened(pair[0])? {
+                            return Ok(false);
+                        }
                         facts.list_step(step, pair).or_else(|why| match mop(pair[0], step, 0) {
                             Some(MopRef::Append { key, .. } | MopRef::Read { key, .. })
                                 if !facts.is_consistent(key) =>
@@ -365,8 +368,9 @@ impl Registers {
 struct Facts<'h> {
     /// By key and element or value: the operations that tried to write it; of an element once for each time.
     writes: FxHashMap<(i64, i64), Vec<Op<'h>>>,
-    /// By key: the lists read.
+    /// By key: the lists read; who read each of them, and whether that one ended ok.
     lists: FxHashMap<i64, Vec<&'h [i64]>>,
+    readers: FxHashMap<i64, Vec<(usize, bool)>>,
     /// Values of registers read by ok transactions.
     values: FxHashSet<(i64, i64)>,
 }
@@ -395,6 +399,7 @@ impl<'h> Facts<'h> {
                     }
                     MopRef::Read { key, list: Some(list) } if op.outcome != Outcome::Fail => {
                         facts.lists.entry(key).or_default().push(list);
+                        facts.readers.entry(key).or_default().push((op.id, op.outcome == Outcome::Ok));
                     }
                     MopRef::Get { key, value: Some(value) } if op.outcome == Outcome::Ok => {
                         facts.values.insert((key, value));
@@ -427,13 +432,25 @@ impl<'h> Facts<'h> {
         self.lists(key).iter().any(|list| list.contains(&element))
     }
 
-    /// It ended ok, or something that it appended was read.
-    fn happened(&self, op: &Op<'_>) -> bool {
-        let seen = |mop| match mop {
-            MopRef::Append { key, element } => self.is_read(key, element) && self.writer(key, element) == Some(op.id),
+    /// It ended ok, or one that did read something that it appended. Undecided where only indeterminate ones did: whether
+    /// those happened would have to be shown first.
+    fn happened(&self, op: &Op<'_>) -> Shown {
+        let is_read_by = |mop, ok: bool| match mop {
+            MopRef::Append { key, element } => {
+                let readers = self.readers.get(&key).into_iter().flatten();
+                let is_one = |(list, (reader, is_ok)): (&&[i64], &(usize, bool))| {
+                    *reader != op.id && *is_ok == ok && list.contains(&element)
+                };
+                self.writer(key, element) == Some(op.id) && self.lists(key).iter().zip(readers).any(is_one)
+            }
             _ => false,
         };
-        op.outcome == Outcome::Ok || (op.outcome == Outcome::Info && op.mops().any(seen))
+        match op.outcome {
+            Outcome::Ok => Ok(true),
+            Outcome::Info if op.mops().any(|mop| is_read_by(mop, true)) => Ok(true),
+            Outcome::Info if op.mops().any(|mop| is_read_by(mop, false)) => Ok(false),
+            _ => Err(format!("it cannot be told that the transaction of event {} happened", op.invoke_index)),
+        }
     }
 
     /// Whether some read of the key holds one element before the other.
@@ -464,9 +481,7 @@ impl<'h> Facts<'h> {
             {
                 no("these are two keys")
             }
-            ("wr", MopRef::Append { key, element }, MopRef::Read { key: read, list: Some(list) })
-                if key == read && to.outcome != Outcome::Fail =>
-            {
+            ("wr", MopRef::Append { key, element }, MopRef::Read { key: read, list: Some(list) }) if key == read => {
                 if self.writer(key, element) != Some(from.id) {
                     return no("it cannot be told who appended that element");
                 }
@@ -477,17 +492,18 @@ impl<'h> Facts<'h> {
                     return no("it cannot be told who appended the first element");
                 }
                 // What no read holds came after what one does.
-                let is_last = self.happened(to) && !self.is_read(key, second) && self.is_read(key, first);
+                let is_last = !self.is_read(key, second) && self.is_read(key, first);
                 let is_next = self.writer(key, second) == Some(to.id) && self.is_before(key, first, second);
                 if is_last || is_next { Ok(true) } else { no("no read shows that") }
             }
             ("rw", MopRef::Read { list, .. }, MopRef::Append { element, .. })
-                if from.outcome == Outcome::Ok || (from.outcome == Outcome::Info && list.is_some()) =>
+                if from.outcome == Outcome::Ok || list.is_some() =>
             {
-                if !self.happened(to) {
-                    return no("it cannot be told that the other happened");
+                if list.unwrap_or_default().contains(&element) {
+                    no("it read that element")
+                } else {
+                    Ok(true)
                 }
-                if list.unwrap_or_default().contains(&element) { no("it read that element") } else { Ok(true) }
             }
             _ => no("its micro-operations are others"),
         }
