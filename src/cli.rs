@@ -322,6 +322,10 @@ pub(crate) struct TransactionArgs {
     /// rw-register: assume that each key is linearizable.
     #[arg(long)]
     pub(crate) linearizable_keys: bool,
+    /// rw-register: take the versions of each key in the order in which the database says that it placed their writers:
+    /// "order" in JSON, :order in EDN, an integer beside the value of a completion.
+    #[arg(long)]
+    pub(crate) transaction_order: bool,
     /// Transactions: about how long each component of the dependency graph may be searched for cycles, in milliseconds
     /// or as 10s. It is counted in work, so that the answer is the same on every machine [default: 10s].
     #[arg(long, short = 's', value_name = "TIME", value_parser = parse_plain_ms)]

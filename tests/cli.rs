@@ -812,3 +812,62 @@ fn explain_lists_every_name_in_groups() {
     assert!(call(&["explain", "list-append"]).expect(0).stdout.contains("transactions append to lists"));
     assert!(call(&["explain", "partition"]).expect(0).stdout.starts_with("partition  "));
 }
+
+#[test]
+fn transactions_in_the_order_that_the_database_tells() {
+    let folder = scratch();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let history = "{:type :invoke, :process 0, :f :txn, :value [[:r :x nil] [:w :y 2]]}
+        {:type :invoke, :process 1, :f :txn, :value [[:w :x 3] [:w :y 4]]}
+        {:type :ok, :process 0, :f :txn, :value [[:r :x nil] [:w :y 2]], :order 8}
+        {:type :ok, :process 1, :f :txn, :value [[:w :x 3] [:w :y 4]], :order 7}";
+    let told = write("told.edn", history);
+    let untold = write("untold.edn", &history.replace(", :order 8", "").replace(", :order 7", ""));
+    let check = |path: &Path| {
+        run(schism().args(["check", "--model", "rw-register", "-c", "serializable", "--transaction-order"]).arg(path))
+    };
+    assert!(check(&told).expect(1).stdout.contains("G-single-item"));
+    let refused = check(&untold).expect(254).stderr;
+    assert!(refused.contains("no transaction says where the database placed it"), "{refused}");
+    let lists = write("lists.edn", "[]");
+    let ended = run(schism().args(["check", "--model", "list-append", "--transaction-order"]).arg(&lists)).expect(2);
+    assert!(ended.stderr.contains("--transaction-order has no effect on list-append"), "{}", ended.stderr);
+}
+
+/// jepsen.mysql's histories, each with many universes.
+#[test]
+fn reads_by_predicate_of_another_tool() {
+    let folder = scratch();
+    let path = folder.path().join("phantoms.edn");
+    let history =
+        "{:type :invoke, :process 9, :f :init, :value [1 {5 3}]} {:type :ok, :process 9, :f :init, :value [1 {5 3}]}
+        {:type :invoke, :process 0, :f :txn, :value [1 [[:rp [:= 4] nil] [:insert 6 4]]]}
+        {:type :invoke, :process 1, :f :txn, :value [1 [[:rp [:= 4] nil] [:insert 7 4]]]}
+        {:type :ok, :process 0, :f :txn, :value [1 [[:rp [:= 4] {}] [:insert 6 4]]]}
+        {:type :ok, :process 1, :f :txn, :value [1 [[:rp [:= 4] {}] [:insert 7 4]]]}";
+    fs::write(&path, history).unwrap();
+    let call = |options: &[&str]| run(schism().args(["check", "--model", "closed-predicate"]).args(options).arg(&path));
+    let evidence = folder.path().join("evidence");
+    let refuted = call(&["-c", "serializable", "--directory", evidence.to_str().unwrap()]).expect(1).stdout;
+    assert!(
+        refuted.contains("T1 before T2 (rwp)") && refuted.contains("of its versions (nil, 4) only nil"),
+        "{refuted}"
+    );
+    assert!(fs::read_to_string(evidence.join("phantoms/G2-1.svg")).unwrap().contains("rwp"));
+    call(&["-c", "repeatable-read"]).expect(0);
+    let (certificate, serializable) = (folder.path().join("certificate"), ["-c", "serializable"]);
+    call(&[&serializable[..], &["--certificate", certificate.to_str().unwrap()]].concat()).expect(1);
+    let converted =
+        run(schism().args(["convert", "--to", "jsonl", "--model", "closed-predicate"]).arg(&path)).expect(0);
+    let ours = folder.path().join("phantoms.jsonl");
+    fs::write(&ours, converted.stdout).unwrap();
+    let verified = run(schism().arg("verify").args([&ours, &certificate])).expect(0).stdout;
+    assert!(verified.contains("G2 is there"), "{verified}");
+    // The shape and the words of its transactions tell what it is of.
+    let unnamed = run(schism().arg("check").arg(&path)).expect(254).stderr;
+    assert!(unnamed.contains("--model"), "{unnamed}");
+}

@@ -44,6 +44,7 @@ fn event(index: u64, process: u32, kind: EventType, f: F, value: Value) -> Event
         error: None,
         node: Some("n1".into()),
         is_final: false,
+        order: None,
     }
 }
 

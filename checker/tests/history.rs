@@ -73,8 +73,18 @@ fn event() -> impl Strategy<Value = Event> {
     let f = prop_oneof![Just(F::Read), Just(F::Add), ".*".prop_map(|name| F::from_name(&name))];
     let text = || ".*".prop_map(Arc::<str>::from);
     let error = prop::option::of((text(), text()).prop_map(|(class, text)| OpError { class, text }));
-    (any::<u64>(), any::<u64>(), process, kind, f, value(), error, prop::option::of(text()), any::<bool>()).prop_map(
-        |(index, time_ns, process, kind, f, value, error, node, is_final)| Event {
+    (
+        any::<u64>(),
+        any::<u64>(),
+        process,
+        kind,
+        f,
+        value(),
+        error,
+        prop::option::of(text()),
+        (any::<bool>(), prop::option::of(any::<i64>())),
+    )
+        .prop_map(|(index, time_ns, process, kind, f, value, error, node, (is_final, order))| Event {
             index,
             time_ns,
             process,
@@ -84,8 +94,8 @@ fn event() -> impl Strategy<Value = Event> {
             error,
             node,
             is_final,
-        },
-    )
+            order,
+        })
 }
 
 fn line(event: &Event) -> Vec<u8> {

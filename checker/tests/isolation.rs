@@ -5,6 +5,7 @@ mod support;
 
 use schism_checker::{
     Check, Details, Validity,
+    history::{ReadOptions, Target, convert, read_any_for_conversion},
     isolation::{self, Settings},
     verify::{Certificate, Verification},
 };
@@ -91,6 +92,38 @@ fn an_allowed_cycle_is_certified_by_nothing() {
     assert_eq!((allowed.valid, holds), (Validity::Valid, None), "{}", allowed.summary);
     let (refuted, holds) = check("list-append", skew, &asked("serializable"));
     assert_eq!((refuted.valid, kinds(&refuted), holds), (Validity::Invalid, vec!["G2-item"], Some(true)));
+}
+
+/// What the database says of its own order is the version order of each key.
+#[test]
+fn versions_in_the_order_that_the_database_tells() {
+    let history = |first: i64, second: i64| {
+        format!(
+            "{{:type :invoke, :process 0, :f :txn, :value [[:r :x nil] [:w :y 2]]}}
+            {{:type :invoke, :process 1, :f :txn, :value [[:w :x 3] [:w :y 4]]}}
+            {{:type :ok, :process 0, :f :txn, :value [[:r :x nil] [:w :y 2]], :order {first}}}
+            {{:type :ok, :process 1, :f :txn, :value [[:w :x 3] [:w :y 4]], :order {second}}}"
+        )
+    };
+    let told = Settings { transaction_order: true, ..asked("serializable") };
+    // It wrote y after the other, of whose x it saw nothing.
+    let (after, holds) = check("rw-register", &history(8, 7), &told);
+    assert_eq!((after.valid, kinds(&after), holds), (Validity::Invalid, vec!["G-single-item"], None));
+    assert!(after.findings[0].sentence.contains("transaction-order"), "{}", after.findings[0].sentence);
+    for fine in [history(7, 8), history(7, 7)] {
+        assert_eq!(check("rw-register", &fine, &told).0.valid, Validity::Valid, "{fine}");
+    }
+    assert_eq!(check("rw-register", &history(8, 7), &asked("serializable")).0.valid, Validity::Valid);
+    // It is kept when the history is written down in another format.
+    let options = ReadOptions { workload: Some("rw-register".into()) };
+    let read = read_any_for_conversion(history(8, 7).as_bytes(), None, &options).unwrap().history;
+    for target in [Target::Jsonl, Target::Edn] {
+        let mut written = Vec::new();
+        convert(&read, target, &mut written).unwrap();
+        let again = support::foreign("rw-register", std::str::from_utf8(&written).unwrap()).unwrap();
+        assert!(again.tells_order(), "{target:?}");
+        assert_eq!(isolation::check(&again, &told).valid, Validity::Invalid, "{target:?}");
+    }
 }
 
 /// Of an element that two appended it is not told whose it is, and so it is not what an edge is told by.

@@ -131,6 +131,7 @@ fn decode(object: Object, model: &str, bytes: &[u8]) -> (Vec<Op>, History) {
             error: None,
             node: None,
             is_final: false,
+            order: None,
         });
     }
     let history = builder.finish().expect("well formed by construction");

@@ -129,6 +129,13 @@ fn check_file(file: &Path, args: &CheckArgs, said: &mut BTreeSet<String>) -> any
     };
     let isolation = transactions::settings(&args.transactions, memory_bytes);
     let options = Options { linearizability: budget, isolation, jepsen };
+    if options.isolation.transaction_order && history.header().workload == "rw-register" && !history.tells_order() {
+        return Err(usage(format!(
+            "{}: no transaction says where the database placed it, which --transaction-order goes by: \"order\" in JSON, \
+             :order in EDN, beside the value of a completion",
+            path.display()
+        )));
+    }
     let cannot = |error| usage(format!("{}: {error}", path.display()));
     let checks = if let Some(certificate) = &args.certificate {
         let (checks, witnesses) = schism_checker::check_with_witnesses(&history, &options).map_err(cannot)?;

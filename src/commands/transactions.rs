@@ -14,6 +14,7 @@ pub(crate) fn settings(args: &TransactionArgs, memory_bytes: usize) -> Settings 
         wfr_keys: args.wfr_keys,
         sequential_keys: args.sequential_keys,
         linearizable_keys: args.linearizable_keys,
+        transaction_order: args.transaction_order,
         edges_max: Settings::edges_within(memory_bytes),
         edges_per_component: args.cycle_search_timeout.map_or(default.edges_per_component, Settings::edges_in),
     }
@@ -34,6 +35,7 @@ pub(crate) fn useless(args: &TransactionArgs, workload: &str) -> Vec<(&'static s
         (args.wfr_keys && !of_registers, "wfr-keys", registers),
         (args.sequential_keys && !of_registers, "sequential-keys", registers),
         (args.linearizable_keys && !of_registers, "linearizable-keys", registers),
+        (args.transaction_order && !of_registers, "transaction-order", registers),
         (!args.consistency_models.is_empty() && !of_transactions, "consistency-models", all),
         (!args.anomalies.is_empty() && !of_transactions, "anomalies", all),
         (args.elle && !of_transactions, "elle", all),

@@ -167,6 +167,7 @@ impl Recorder {
             error: entry.error,
             node: entry.node,
             is_final: entry.is_final,
+            order: None,
         };
         self.next_index += 1;
         self.jsonl.append(|buffer| write_event(buffer, &event));

@@ -73,6 +73,7 @@ fn side_event(index: u64) -> Event {
         error: None,
         node: None,
         is_final: false,
+        order: None,
     }
 }
 

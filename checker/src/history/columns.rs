@@ -153,6 +153,8 @@ pub struct History {
     header: Header,
     columns: Columns,
     txns: Txns,
+    /// By operation: its place by the database's word.
+    orders: FxHashMap<u32, i64>,
     fs: Vec<F>,
     nodes: Vec<Arc<str>>,
     errors: Vec<OpError>,
@@ -270,6 +272,17 @@ impl History {
     pub(crate) fn complete_index(&self, id: usize) -> Option<u64> {
         let index = self.columns.complete_index[id];
         (index != NONE_U32).then_some(u64::from(index))
+    }
+
+    /// Where the database says that it placed a transaction.
+    pub(crate) fn order(&self, id: usize) -> Option<i64> {
+        self.orders.get(&(id as u32)).copied()
+    }
+
+    /// Whether the database said of any transaction where it placed it.
+    #[must_use]
+    pub fn tells_order(&self) -> bool {
+        !self.orders.is_empty()
     }
 
     /// The transactions' micro-operations, in columns.
@@ -469,6 +482,7 @@ impl HistoryBuilder {
                 header,
                 columns: Columns::default(),
                 txns: Txns::default(),
+                orders: FxHashMap::default(),
                 fs: vec![F::Read, F::Write, F::Cas, F::Add, F::Txn],
                 nodes: Vec::new(),
                 errors: Vec::new(),
@@ -717,6 +731,9 @@ impl HistoryBuilder {
         let value = if outcome == Outcome::Ok { self.completed_value(at, event.value, &event.f)? } else { None };
         let node = self.intern_node(event.node)?;
         let error = self.intern_error(event.error);
+        if let Some(order) = event.order {
+            self.history.orders.insert(id, order);
+        }
         let columns = &mut self.history.columns;
         columns.complete_index[at] = index;
         columns.set_complete_ns(at, event.time_ns);

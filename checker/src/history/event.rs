@@ -185,4 +185,6 @@ pub struct Event {
     pub node: Option<Arc<str>>,
     /// True for the reads of every node that end a run, after healing and recovery.
     pub is_final: bool,
+    /// Where the database says that it placed the transaction among all: a commit's number or time, for example.
+    pub order: Option<i64>,
 }

@@ -32,6 +32,7 @@ pub(super) struct ForeignEvent {
     /// The value is certainly a key with a value.
     pub(super) is_tuple: bool,
     pub(super) is_final: bool,
+    pub(super) order: Option<i64>,
 }
 
 /// Whose event it is.
@@ -262,6 +263,7 @@ impl Foreign {
             error: event.error,
             node: event.node,
             is_final: event.is_final,
+            order: event.order,
         };
         self.builder.push_txn(event, is_txn.then_some(&self.txn), line);
     }
@@ -285,6 +287,7 @@ impl Foreign {
             error: event.error,
             node: event.node,
             is_final: event.is_final,
+            order: event.order,
         });
     }
 

@@ -132,6 +132,7 @@ impl File {
             error: error.map(|class| OpError { text: class.clone(), class }),
             node,
             is_tuple: false,
+            order: op.get("order").and_then(Json::as_i64),
         })
     }
 }

@@ -125,6 +125,10 @@ pub fn write_event(out: &mut Vec<u8>, event: &Event) {
     if event.is_final {
         out.extend_from_slice(b",\"final\":true");
     }
+    if let Some(order) = event.order {
+        out.extend_from_slice(b",\"order\":");
+        write_int(out, order);
+    }
     out.extend_from_slice(b"}\n");
 }
 
@@ -423,7 +427,7 @@ impl<'de> Visitor<'de> for EventSeed<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Event, A::Error> {
         let (mut index, mut time_ns, mut process, mut kind, mut f) = (None, None, None, None, None);
-        let (mut value, mut error, mut node, mut is_final) = (None, None, None, None);
+        let (mut value, mut error, mut node, mut is_final, mut order) = (None, None, None, None, None);
         while let Some(name) = map.next_key_seed(NameSeed)? {
             let twice = match name {
                 Name::Index => index.replace(map.next_value::<u64>()?).is_some(),
@@ -435,6 +439,7 @@ impl<'de> Visitor<'de> for EventSeed<'_> {
                 Name::Error => error.replace(map.next_value_seed(ErrorSeed { strings: self.strings })?).is_some(),
                 Name::Node => node.replace(map.next_value_seed(TextSeed { strings: self.strings })?).is_some(),
                 Name::Final => is_final.replace(map.next_value::<bool>()?).is_some(),
+                Name::Order => order.replace(map.next_value::<i64>()?).is_some(),
                 Name::Unknown => {
                     map.next_value::<IgnoredAny>()?;
                     false
@@ -454,6 +459,7 @@ impl<'de> Visitor<'de> for EventSeed<'_> {
             error: error.flatten(),
             node: node.flatten(),
             is_final: is_final.unwrap_or(false),
+            order,
         })
     }
 }
@@ -469,6 +475,7 @@ enum Name {
     Error,
     Node,
     Final,
+    Order,
     Unknown,
 }
 
@@ -484,6 +491,7 @@ impl Name {
             Self::Error => "error",
             Self::Node => "node",
             Self::Final => "final",
+            Self::Order => "order",
             Self::Unknown => "?",
         }
     }
@@ -525,6 +533,7 @@ seed!(NameSeed, Name, "a field's name", {
             "error" => Name::Error,
             "node" => Name::Node,
             "final" => Name::Final,
+            "order" => Name::Order,
             _ => Name::Unknown,
         })
     }

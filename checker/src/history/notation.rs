@@ -193,6 +193,7 @@ impl Parser {
             error: tail.error,
             node: tail.node,
             is_final: tail.is_final,
+            order: None,
         });
     }
 
@@ -269,6 +270,7 @@ impl Parser {
             error: None,
             node: None,
             is_final: false,
+            order: None,
         });
         Ok(())
     }

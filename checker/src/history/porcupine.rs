@@ -58,7 +58,19 @@ fn event(op: &[u8], words: &mut Words) -> Option<Result<ForeignEvent, String>> {
         Err(message) => return Some(Err(message)),
     };
     let (key, time_ns, error, node) = (None, None, None, None);
-    Some(Ok(ForeignEvent { kind, who, f, value, key, time_ns, error, node, is_tuple: false, is_final: false }))
+    Some(Ok(ForeignEvent {
+        kind,
+        who,
+        f,
+        value,
+        key,
+        time_ns,
+        error,
+        node,
+        is_tuple: false,
+        is_final: false,
+        order: None,
+    }))
 }
 
 /// The first word and the rest.

@@ -121,6 +121,7 @@ impl Sessions {
                 node: None,
                 is_tuple: false,
                 is_final: false,
+                order: None,
             };
             self.foreign.push(event, txn.ops.first().and_then(|op| op.line));
         }

@@ -43,6 +43,7 @@ pub(super) fn read(line: &[u8], txn: &mut TxnBuffer, strings: &RefCell<Words>) -
         error: None,
         node,
         is_final: false,
+        order: None,
     })
 }
 

@@ -59,6 +59,8 @@ pub struct Settings {
     pub sequential_keys: bool,
     /// rw-register: assume that each key is linearizable.
     pub linearizable_keys: bool,
+    /// rw-register: take the versions of each key in the order in which the database says that it placed their writers.
+    pub transaction_order: bool,
     /// How many edges may be looked at in each component of the graph.
     pub edges_per_component: u64,
     /// How many dependencies may be kept. What is found in them is there; what is not may be, and is unknown.
@@ -96,6 +98,7 @@ impl Default for Settings {
             wfr_keys: false,
             sequential_keys: false,
             linearizable_keys: false,
+            transaction_order: false,
             edges_per_component: Self::edges_in(10_000),
             edges_max: Self::edges_within(1_200_000_000),
         }

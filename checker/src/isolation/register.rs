@@ -7,9 +7,10 @@
 //! - always: the initial state (nil) comes before every value;
 //! - `wfr-keys`: within a transaction, what it reads of a key comes before what it then writes to it;
 //! - `sequential-keys`: each process sees the versions of each key in their order;
-//! - `linearizable-keys`: a transaction that began after another had ended sees no older version of a key.
+//! - `linearizable-keys`: a transaction that began after another had ended sees no older version of a key;
+//! - `transaction-order`: versions come in the order in which the database says that it placed their writers.
 //!
-//! The last three are assumptions of whoever asks for them. Where one of them makes the version order of a key turn in a
+//! The last four are assumptions of whoever asks for them. Where one of them makes the version order of a key turn in a
 //! circle, that is the anomaly `cyclic-versions`, and that assumption is left out.
 //!
 //! Only what a transaction shows to others counts: its first operation on a key if that is a read, and its last write to
@@ -66,6 +67,7 @@ enum Source {
     WfrKeys,
     SequentialKeys,
     LinearizableKeys,
+    TransactionOrder,
 }
 
 impl Source {
@@ -75,6 +77,7 @@ impl Source {
             Self::WfrKeys => "wfr-keys",
             Self::SequentialKeys => "sequential-keys",
             Self::LinearizableKeys => "linearizable-keys",
+            Self::TransactionOrder => "transaction-order",
         }
     }
 }
@@ -248,6 +251,7 @@ impl<'h> Index<'h> {
             (settings.wfr_keys, Source::WfrKeys),
             (settings.sequential_keys, Source::SequentialKeys),
             (settings.linearizable_keys, Source::LinearizableKeys),
+            (settings.transaction_order, Source::TransactionOrder),
         ];
         for (_, source) in asked.into_iter().filter(|(asked, _)| *asked) {
             let mut more = match source {
@@ -255,6 +259,7 @@ impl<'h> Index<'h> {
                 Source::WfrKeys => self.by_wfr(),
                 Source::SequentialKeys => self.by_process(),
                 Source::LinearizableKeys => self.by_real_time(),
+                Source::TransactionOrder => self.by_transaction_order(),
             };
             more.sort_unstable();
             more.dedup();
@@ -281,6 +286,16 @@ impl<'h> Index<'h> {
             Some((read, touch.write?, Source::WfrKeys))
         })
         .collect()
+    }
+
+    /// What a transaction read need not be the version just before its place, only what it wrote is in its place: under
+    /// snapshot isolation it read an older state.
+    fn by_transaction_order(&self) -> Vec<(u32, u32, Source)> {
+        let placed = |touch: &Touch| Some((touch.key, self.history.order(touch.op as usize)?, touch.write?));
+        let mut writes: Vec<(u32, i64, u32)> = self.touches.iter().filter_map(placed).collect();
+        writes.sort_unstable();
+        let pairs = writes.array_windows::<2>().filter(|[one, next]| one.0 == next.0 && one.1 < next.1);
+        pairs.map(|[one, next]| (one.2, next.2, Source::TransactionOrder)).collect()
     }
 
     fn by_process(&self) -> Vec<(u32, u32, Source)> {

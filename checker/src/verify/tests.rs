@@ -148,6 +148,7 @@ fn history(model: &str, events: Vec<(u32, EventType, &str, Value)>) -> History {
             error: None,
             node: None,
             is_final: false,
+            order: None,
         });
     }
     builder.finish().unwrap()

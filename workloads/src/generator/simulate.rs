@@ -106,6 +106,7 @@ impl<'a> World<'a> {
             error: None,
             node: op.node,
             is_final: op.is_final,
+            order: None,
         };
         let span = self.latency.range_ns.end().saturating_sub(*self.latency.range_ns.start());
         let drawn_ns = self.latency.range_ns.start() + self.stream.below(span.saturating_add(1));

@@ -127,7 +127,7 @@ impl File {
     fn op(&mut self, cursor: &mut Cursor<'_>, is_txn: &mut bool) -> Result<Result<ForeignEvent, String>, Stop> {
         let (mut kind, mut who, mut f, mut time_ns) = (None, None, None, None);
         let (mut value, mut key, mut error, mut node) = (Value::Nil, None, None, None);
-        let mut is_final = false;
+        let (mut is_final, mut order) = (false, None);
         let close = cursor.open()?;
         while !cursor.close(close)? {
             if cursor.peek()? != b':' {
@@ -183,6 +183,7 @@ impl File {
                         self.foreign.set_timeless();
                     }
                 }
+                b":order" => order = cursor.value()?.as_int(),
                 b":final?" => is_final = cursor.value()? == Value::from_json(true.into()),
                 _ => cursor.skip()?,
             }
@@ -201,7 +202,7 @@ impl File {
         let who = who.unwrap_or(Who::Nobody);
         let error = error.map(|class| OpError { text: class.clone(), class });
         let is_tuple = cursor.saw_tuple;
-        Ok(Ok(ForeignEvent { kind, who, f, value, key, time_ns, error, node, is_tuple, is_final }))
+        Ok(Ok(ForeignEvent { kind, who, f, value, key, time_ns, error, node, is_tuple, is_final, order }))
     }
 
     fn cut_off(&mut self, between: bool) {

@@ -257,6 +257,10 @@ fn end(out: &mut Vec<u8>, event: &Event) {
     if event.is_final {
         text(out, ", :final? true");
     }
+    if let Some(order) = event.order {
+        text(out, ", :order ");
+        int(out, order);
+    }
     text(out, "}\n");
 }
 
