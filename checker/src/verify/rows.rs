@@ -225,7 +225,10 @@ impl<'h> Rows<'h> {
             ("G1a", [writer, reader]) if writer.outcome == Outcome::Fail => self.any_read(reader, |_, read| {
                 left(writer).into_iter().any(|(key, value)| {
                     self.got(read, key, value) && {
-                        self.versions((self.universe(reader), key)).iter().all(|(other, ..)| *other != value)
+                        self.versions((self.universe(reader), key)).iter().all(|(other, by, _)| {
+                            // What it wrote itself it wrote later.
+                            *other != value || *by == Some(reader.id)
+                        })
                     }
                 })
             }),

@@ -491,8 +491,13 @@ impl<'h> Facts<'h> {
                 if self.writer(key, first) != Some(from.id) {
                     return no("it cannot be told who appended the first element");
                 }
-                // What no read holds came after what one does.
-                let is_last = !self.is_read(key, second) && self.is_read(key, first);
+                // What no read holds came after what one does. (An indeterminate one may hold both, in that order.)
+                let readers = self.readers.get(&key).into_iter().flatten();
+                let comes_last = |(list, (_, is_ok)): (&&[i64], &(usize, bool))| {
+                    let end = list.iter().position(|element| *element == second);
+                    end.is_none_or(|end| !is_ok && list[..end].contains(&first))
+                };
+                let is_last = self.is_read(key, first) && self.lists(key).iter().zip(readers).all(comes_last);
                 let is_next = self.writer(key, second) == Some(to.id) && self.is_before(key, first, second);
                 if is_last || is_next { Ok(true) } else { no("no read shows that") }
             }
