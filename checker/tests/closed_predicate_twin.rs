@@ -5,7 +5,7 @@
 
 mod support;
 
-use std::{cell::Cell, fmt::Write as _};
+use std::fmt::Write as _;
 
 use schism_checker::{
     Details, Validity,
@@ -13,15 +13,11 @@ use schism_checker::{
     isolation::{self, Settings},
     verify::{Certificate, Verification},
 };
+use support::executions::{
+    Outcome, Random, Transaction, mostly_in_order, serializable, snapshot_isolated, spans, with_any,
+};
 
 const KEYS: usize = 3;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Ok,
-    Info,
-    Fail,
-}
 
 type State = [Option<i64>; KEYS];
 
@@ -55,8 +51,19 @@ fn selected(predicate: Predicate, state: &State) -> State {
     state.map(|value| value.filter(|value| predicate.matches(*value)))
 }
 
-impl Txn {
-    /// Carries it out. False: it read something else. (What an indeterminate one read nobody knows.)
+impl Transaction for Txn {
+    type State = State;
+    const KEYS: usize = KEYS;
+
+    fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    fn span(&self) -> (usize, usize) {
+        (self.invoke, self.complete)
+    }
+
+    /// What an indeterminate one read nobody knows.
     fn run(&self, state: &mut State) -> bool {
         self.mops.iter().all(|mop| match mop {
             Mop::Set(key, value, is_insert, how) => {
@@ -70,98 +77,24 @@ impl Txn {
         })
     }
 
+    fn write(&self, state: &mut State) {
+        for mop in &self.mops {
+            if let Mop::Set(key, value, ..) = mop {
+                state[*key] = *value;
+            }
+        }
+    }
+
     fn writes_to(&self, key: usize) -> bool {
         self.mops.iter().any(|mop| matches!(mop, Mop::Set(of, ..) if *of == key))
     }
 }
 
-/// Whether any choice of indeterminate transactions makes `holds` true.
-fn with_any(txns: &[Txn], holds: impl Fn(&[&Txn]) -> bool) -> bool {
-    let infos = txns.iter().filter(|txn| txn.outcome == Outcome::Info).count();
-    (0..1_u32 << infos).any(|chosen| {
-        let number = Cell::new(0);
-        let happened = |txn: &&Txn| match txn.outcome {
-            Outcome::Ok => true,
-            Outcome::Fail => false,
-            Outcome::Info => chosen >> number.replace(number.get() + 1) & 1 == 1,
-        };
-        holds(&txns.iter().filter(happened).collect::<Vec<_>>())
-    })
-}
-
-fn serializable(txns: &[&Txn], init: &State, real_time: bool) -> bool {
-    fn extend(txns: &[&Txn], done: u32, state: &State, real_time: bool) -> bool {
-        if done.count_ones() as usize == txns.len() {
-            return true;
-        }
-        (0..txns.len()).filter(|at| done >> at & 1 == 0).any(|at| {
-            let waits = |other: &&Txn| other.outcome == Outcome::Ok && other.complete < txns[at].invoke;
-            let is_early = (0..txns.len()).any(|other| done >> other & 1 == 0 && other != at && waits(&txns[other]));
-            if real_time && is_early {
-                return false;
-            }
-            let mut state = *state;
-            txns[at].run(&mut state) && extend(txns, done | 1 << at, &state, real_time)
-        })
-    }
-    extend(txns, 0, init, real_time)
-}
-
-/// Every order of starts and commits, the first committer of a key wins (Berenson et al. 1995; snapshots may be old).
-fn snapshot_isolated(txns: &[&Txn], init: &State) -> bool {
-    fn extend(txns: &[&Txn], started: u32, running: &[(usize, [bool; KEYS])], state: &State) -> bool {
-        if started.count_ones() as usize == txns.len() && running.is_empty() {
-            return true;
-        }
-        for at in (0..txns.len()).filter(|at| started >> at & 1 == 0) {
-            if txns[at].run(&mut state.clone()) {
-                let running = [running, &[(at, [false; KEYS])]].concat();
-                if extend(txns, started | 1 << at, &running, state) {
-                    return true;
-                }
-            }
-        }
-        running.iter().enumerate().any(|(place, (at, overwritten))| {
-            if (0..KEYS).any(|key| overwritten[key] && txns[*at].writes_to(key)) {
-                return false;
-            }
-            let mut state = *state;
-            for mop in &txns[*at].mops {
-                if let Mop::Set(key, value, ..) = mop {
-                    state[*key] = *value;
-                }
-            }
-            let mut rest = running.to_vec();
-            rest.remove(place);
-            for (_, overwritten) in &mut rest {
-                (0..KEYS).for_each(|key| overwritten[key] |= txns[*at].writes_to(key));
-            }
-            extend(txns, started, &rest, &state)
-        })
-    }
-    extend(txns, 0, &[], init)
-}
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, below: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as usize % below
-    }
-
-    fn one_in(&mut self, many: usize) -> bool {
-        self.below(many) == 0
-    }
-
-    fn predicate(&mut self) -> Predicate {
-        match self.below(4) {
-            0 | 1 => Predicate::True,
-            2 => Predicate::Equals(self.below(4) as i64),
-            _ => Predicate::Mod { modulus: 2, remainder: self.below(2) as i64 },
-        }
+fn draw_predicate(random: &mut Random) -> Predicate {
+    match random.below(4) {
+        0 | 1 => Predicate::True,
+        2 => Predicate::Equals(random.below(4) as i64),
+        _ => Predicate::Mod { modulus: 2, remainder: random.below(2) as i64 },
     }
 }
 
@@ -206,7 +139,7 @@ fn draw(random: &mut Random) -> (State, Vec<Txn>) {
             let mops = (0..len)
                 .map(|_| match random.below(3) {
                     0 => Mop::Read(random.below(KEYS), None),
-                    1 => Mop::Select(random.predicate(), [None; KEYS]),
+                    1 => Mop::Select(draw_predicate(random), [None; KEYS]),
                     _ if free.is_empty() => Mop::Select(Predicate::True, [None; KEYS]),
                     _ => free.swap_remove(random.below(free.len())),
                 })
@@ -216,24 +149,11 @@ fn draw(random: &mut Random) -> (State, Vec<Txn>) {
             Txn { mops, outcome, invoke: 0, complete: 0 }
         })
         .collect();
-    let (mut open, mut begun, mut position): (Vec<usize>, usize, usize) = (Vec::new(), 0, 2);
-    while begun < count || !open.is_empty() {
-        if begun < count && (open.is_empty() || random.one_in(2)) {
-            txns[begun].invoke = position;
-            open.push(begun);
-            begun += 1;
-        } else {
-            let at = open.swap_remove(random.below(open.len()));
-            txns[at].complete = position;
-        }
-        position += 1;
+    let (positions, _) = spans(random, count, 2);
+    for (txn, (invoke, complete)) in txns.iter_mut().zip(positions) {
+        (txn.invoke, txn.complete) = (invoke, complete);
     }
-    let mut order: Vec<usize> = (0..txns.len()).collect();
-    for at in (1..order.len()).rev() {
-        if random.one_in(3) {
-            order.swap(at, random.below(at + 1));
-        }
-    }
+    let order = mostly_in_order(random, txns.len());
     let mut state = init;
     let mut before = [init; 2];
     for at in order {

@@ -4,22 +4,18 @@
 
 mod support;
 
-use std::{cell::Cell, fmt::Write as _};
+use std::fmt::Write as _;
 
 use schism_checker::{
     Details, Validity,
     isolation::{self, Settings},
     verify::{Certificate, Verification},
 };
+use support::executions::{
+    Outcome, Random, Transaction, mostly_in_order, serializable, snapshot_isolated, spans, with_any,
+};
 
 const KEYS: usize = 2;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Ok,
-    Info,
-    Fail,
-}
 
 /// A register is a list of at most one.
 #[derive(Debug, Clone)]
@@ -43,101 +39,44 @@ struct Txn {
 type State = [Vec<i64>; KEYS];
 
 impl Txn {
-    fn write(mop: &Mop, state: &mut State) {
+    fn apply(mop: &Mop, state: &mut State) {
         match mop {
             Mop::Append(key, element) => state[*key].push(*element),
             Mop::Write(key, value) => state[*key] = vec![*value],
             Mop::Read(..) => {}
         }
     }
+}
 
-    /// Carries it out. False: it read something else. (What an indeterminate one read is mostly not known.)
+impl Transaction for Txn {
+    type State = State;
+    const KEYS: usize = KEYS;
+
+    fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    fn span(&self) -> (usize, usize) {
+        (self.invoke, self.complete)
+    }
+
+    /// What an indeterminate one read is mostly not known.
     fn run(&self, state: &mut State) -> bool {
         self.mops.iter().all(|mop| match mop {
             Mop::Read(key, read) => (self.outcome == Outcome::Info && !self.tells) || state[*key] == *read,
             write => {
-                Self::write(write, state);
+                Self::apply(write, state);
                 true
             }
         })
     }
 
+    fn write(&self, state: &mut State) {
+        self.mops.iter().for_each(|mop| Self::apply(mop, state));
+    }
+
     fn writes_to(&self, key: usize) -> bool {
         self.mops.iter().any(|mop| matches!(mop, Mop::Append(of, _) | Mop::Write(of, _) if *of == key))
-    }
-}
-
-/// Whether any choice of indeterminate transactions makes `holds` true.
-fn with_any(txns: &[Txn], holds: impl Fn(&[&Txn]) -> bool) -> bool {
-    let infos = txns.iter().filter(|txn| txn.outcome == Outcome::Info).count();
-    (0..1_u32 << infos).any(|chosen| {
-        let number = Cell::new(0);
-        let happened = |txn: &&Txn| match txn.outcome {
-            Outcome::Ok => true,
-            Outcome::Fail => false,
-            Outcome::Info => chosen >> number.replace(number.get() + 1) & 1 == 1,
-        };
-        holds(&txns.iter().filter(happened).collect::<Vec<_>>())
-    })
-}
-
-fn serializable(txns: &[&Txn], real_time: bool) -> bool {
-    fn extend(txns: &[&Txn], done: u32, state: &State, real_time: bool) -> bool {
-        if done.count_ones() as usize == txns.len() {
-            return true;
-        }
-        (0..txns.len()).filter(|at| done >> at & 1 == 0).any(|at| {
-            let waits = |other: &&Txn| other.outcome == Outcome::Ok && other.complete < txns[at].invoke;
-            let is_early = (0..txns.len()).any(|other| done >> other & 1 == 0 && other != at && waits(&txns[other]));
-            if real_time && is_early {
-                return false;
-            }
-            let mut state = state.clone();
-            txns[at].run(&mut state) && extend(txns, done | 1 << at, &state, real_time)
-        })
-    }
-    extend(txns, 0, &State::default(), real_time)
-}
-
-/// Every order of starts and commits, the first committer of a key wins (Berenson et al. 1995; snapshots may be old).
-fn snapshot_isolated(txns: &[&Txn]) -> bool {
-    fn extend(txns: &[&Txn], started: u32, running: &[(usize, [bool; KEYS])], state: &State) -> bool {
-        if started.count_ones() as usize == txns.len() && running.is_empty() {
-            return true;
-        }
-        for at in (0..txns.len()).filter(|at| started >> at & 1 == 0) {
-            if txns[at].run(&mut state.clone()) {
-                let running = [running, &[(at, [false; KEYS])]].concat();
-                if extend(txns, started | 1 << at, &running, state) {
-                    return true;
-                }
-            }
-        }
-        running.iter().enumerate().any(|(place, (at, overwritten))| {
-            if (0..KEYS).any(|key| overwritten[key] && txns[*at].writes_to(key)) {
-                return false;
-            }
-            let mut state = state.clone();
-            txns[*at].mops.iter().for_each(|mop| Txn::write(mop, &mut state));
-            let mut rest = running.to_vec();
-            rest.remove(place);
-            for (_, overwritten) in &mut rest {
-                (0..KEYS).for_each(|key| overwritten[key] |= txns[*at].writes_to(key));
-            }
-            extend(txns, started, &rest, &state)
-        })
-    }
-    extend(txns, 0, &[], &State::default())
-}
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, below: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as usize % below
     }
 }
 
@@ -166,29 +105,15 @@ fn draw(random: &mut Random, registers: bool) -> Vec<Txn> {
             Txn { mops, outcome, tells, invoke: 0, complete: 0 }
         })
         .collect();
-    let (mut open, mut begun, mut position): (Vec<usize>, usize, usize) = (Vec::new(), 0, 0);
-    while begun < count || !open.is_empty() {
-        if begun < count && (open.is_empty() || random.below(2) == 0) {
-            txns[begun].invoke = position;
-            open.push(begun);
-            begun += 1;
-        } else {
-            let at = open.swap_remove(random.below(open.len()));
-            txns[at].complete = position;
-        }
-        position += 1;
+    let (positions, position) = spans(random, count, 0);
+    for (txn, (invoke, complete)) in txns.iter_mut().zip(positions) {
+        (txn.invoke, txn.complete) = (invoke, complete);
     }
     if random.below(2) == 0 {
         let mops = (0..KEYS).map(|key| Mop::Read(key, Vec::new())).collect();
         txns.push(Txn { mops, outcome: Outcome::Ok, tells: false, invoke: position, complete: position + 1 });
     }
-    let mut order: Vec<usize> = (0..txns.len()).collect();
-    for at in (1..order.len()).rev() {
-        // Mostly in the order in which they were invoked.
-        if random.below(3) == 0 {
-            order.swap(at, random.below(at + 1));
-        }
-    }
+    let order = mostly_in_order(random, txns.len());
     let mut state = State::default();
     for at in order {
         let happens = match txns[at].outcome {
@@ -205,7 +130,7 @@ fn draw(random: &mut Random, registers: bool) -> Vec<Txn> {
                         read.pop();
                     }
                 }
-                write => Txn::write(write, &mut own),
+                write => Txn::apply(write, &mut own),
             }
         }
         if happens {
@@ -287,9 +212,9 @@ fn refutes_nothing_that_holds(workload: &str, seed: u64) {
         let text = edn(&txns);
         let history = support::foreign(workload, &text).unwrap();
         let twins: [(&str, bool); 3] = [
-            ("snapshot-isolation", with_any(&txns, snapshot_isolated)),
-            ("serializable", with_any(&txns, |txns| serializable(txns, false))),
-            ("strict-serializable", with_any(&txns, |txns| serializable(txns, true))),
+            ("snapshot-isolation", with_any(&txns, |txns| snapshot_isolated(txns, &State::default()))),
+            ("serializable", with_any(&txns, |txns| serializable(txns, &State::default(), false))),
+            ("strict-serializable", with_any(&txns, |txns| serializable(txns, &State::default(), true))),
         ];
         for (at, (model, holds)) in twins.into_iter().enumerate() {
             tally[at][usize::from(holds)] += 1;

@@ -11,6 +11,7 @@ use schism_checker::{
     isolation::{self, Settings},
     verify::{Certificate, Verification},
 };
+use support::executions::{Random, spans};
 
 const KEYS: usize = 2;
 
@@ -131,17 +132,6 @@ fn snapshot_isolated(txns: &[Txn]) -> bool {
     extend(txns, &mut Vec::new(), &[], &Lists::default())
 }
 
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, below: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as usize % below
-    }
-}
-
 /// A small history. Reads are mostly prefixes of one order of each key's appends, so that most are nearly right.
 fn draw(random: &mut Random) -> Vec<Txn> {
     let count = 2 + random.below(3);
@@ -159,20 +149,8 @@ fn draw(random: &mut Random) -> Vec<Txn> {
         });
         txns.push(Txn { mops: mops.collect(), invoke: 0, complete: 0 });
     }
-    let mut events: Vec<(usize, bool)> = Vec::new();
-    let mut open: Vec<usize> = Vec::new();
-    let mut begun = 0;
-    while begun < count || !open.is_empty() {
-        if begun < count && (open.is_empty() || random.below(2) == 0) {
-            events.push((begun, true));
-            open.push(begun);
-            begun += 1;
-        } else {
-            events.push((open.swap_remove(random.below(open.len())), false));
-        }
-    }
-    for (position, (txn, is_invoke)) in events.into_iter().enumerate() {
-        if is_invoke { txns[txn].invoke = position } else { txns[txn].complete = position }
+    for (txn, (invoke, complete)) in txns.iter_mut().zip(spans(random, count, 0).0) {
+        (txn.invoke, txn.complete) = (invoke, complete);
     }
     let orders: Vec<Vec<i64>> = (0..KEYS)
         .map(|key| {

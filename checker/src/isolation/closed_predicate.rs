@@ -1,8 +1,8 @@
 //! closed-predicate: dependencies through what a read by predicate got, and through what it did not get.
 //!
 //! Adya, "Weak consistency" (1999), section 4.4: a read by predicate reads a version of every row there is, also of those
-//! that do not satisfy the predicate, or are not there (not yet inserted, or deleted). Which version of a row that was
-//! over, cannot be seen. But in a closed universe, one whose every row and version is known, it follows by exclusion:
+//! that do not satisfy the predicate, or are not there (not yet inserted, or deleted). Which version of those it was cannot
+//! be seen. But in a closed universe, one whose every row and version is known, it follows by exclusion:
 //! where all versions but one satisfy the predicate, a read that lacks the row met that one. So Elle does it
 //! (Kingsbury & Alvaro 2020, `elle.closed-predicate`).
 //!

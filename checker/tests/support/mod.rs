@@ -1,6 +1,8 @@
 //! What several tests need: histories with known verdicts beside the checkout.
 #![allow(unreachable_pub, clippy::print_stderr)]
 
+pub mod executions;
+
 use std::path::PathBuf;
 
 use schism_checker::history::{History, ReadOptions, read_any};

@@ -12,13 +12,7 @@ pub(in crate::history) fn write_rows_event_edn(out: &mut Vec<u8>, event: &Event,
     let mut json = event.value.to_json();
     spell(&mut json, history);
     of_universe(out, &json, event.f.name() == TxnKind::INIT);
-    if let Some(error) = &event.error {
-        text(out, ", :error [");
-        keyword(out, &error.class);
-        text(out, " ");
-        string(out, &error.text);
-        text(out, "]");
-    }
+    error(out, event);
     end(out, event);
 }
 
@@ -99,13 +93,7 @@ pub fn write_event_edn(out: &mut Vec<u8>, event: &Event) {
     beginning(out, event);
     text(out, ", :value ");
     value(out, &event.value);
-    if let Some(error) = &event.error {
-        text(out, ", :error [");
-        keyword(out, &error.class);
-        text(out, " ");
-        string(out, &error.text);
-        text(out, "]");
-    }
+    error(out, event);
     end(out, event);
     debug_assert!(event.process.client().is_some() || event.kind == EventType::Info, "side channels are info");
 }
@@ -247,6 +235,16 @@ fn beginning(out: &mut Vec<u8>, event: &Event) {
     }
     text(out, ", :f ");
     keyword(out, event.f.name());
+}
+
+fn error(out: &mut Vec<u8>, event: &Event) {
+    if let Some(error) = &event.error {
+        text(out, ", :error [");
+        keyword(out, &error.class);
+        text(out, " ");
+        string(out, &error.text);
+        text(out, "]");
+    }
 }
 
 fn end(out: &mut Vec<u8>, event: &Event) {
