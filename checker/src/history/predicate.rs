@@ -3,7 +3,7 @@
 use super::{Value, txns::items};
 
 /// A predicate on a row's value. What was never inserted, or was deleted, satisfies none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Predicate {
     /// Every row: `"true"`.
     True,

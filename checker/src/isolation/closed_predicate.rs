@@ -111,9 +111,10 @@ pub(crate) struct Index<'h> {
     history: &'h History,
     /// By key.
     rows: Vec<Row>,
-    /// By universe: its keys.
-    universes: Vec<Vec<u32>>,
     ids: FxHashMap<(u32, i64), u32>,
+    /// By universe and predicate that somebody asked for: the keys of which a read that lacks the row tells the version,
+    /// for all others but one satisfy the predicate. Mostly few: a row without any that does tells nothing.
+    telling: FxHashMap<(u32, Predicate), Vec<u32>>,
     elle: bool,
 }
 
@@ -127,13 +128,14 @@ impl<'h> Index<'h> {
         let mut index = Self {
             history,
             rows: vec![Row { versions: vec![Version::UNBORN], is_ordered: true, failed: Vec::new() }; txns.keys_len()],
-            universes: vec![Vec::new(); txns.universes_len()],
             ids: FxHashMap::default(),
+            telling: FxHashMap::default(),
             elle: settings.elle,
         };
+        let mut universes: Vec<Vec<u32>> = vec![Vec::new(); txns.universes_len()];
         for key in 0..txns.keys_len() as u32 {
             let universe = txns.universe_of_key(key);
-            index.universes[universe as usize].push(key);
+            universes[universe as usize].push(key);
             index.ids.insert((universe, txns.key(key)), key);
         }
         for op in 0..history.len() {
@@ -153,6 +155,17 @@ impl<'h> Index<'h> {
             }
         }
         index.rows.iter_mut().for_each(Row::order);
+        for at in 0..txns.mops_len() {
+            let (MopKind::Select, universe, arg) = txns.raw(at) else { continue };
+            let predicate = txns.selection(arg).0;
+            let rows = &index.rows;
+            index.telling.entry((universe, predicate)).or_insert_with(|| {
+                let others = |key: &u32| {
+                    rows[*key as usize].versions.iter().filter(|version| !version.satisfies(predicate)).count()
+                };
+                universes[universe as usize].iter().copied().filter(|key| others(key) < 2).collect()
+            });
+        }
         Ok(index)
     }
 
@@ -200,10 +213,13 @@ impl<'h> Index<'h> {
         met.unwrap_or_else(|| value.map_or(Met::Nothing, Met::Stranger))
     }
 
-    /// All that a transaction met of others' rows.
+    /// All that a transaction met of others' rows, but for rows that it lacks and that tell nothing.
     fn observe(&self, op: usize, mut visit: impl FnMut(Observation)) {
         let txns = self.history.txns();
         let mut own: Vec<u32> = Vec::new();
+        let mut written: Vec<u32> = self.writes(op).map(|(_, key, _)| key).collect();
+        written.sort_unstable();
+        written.dedup();
         // Elle does not tell what a transaction wrote itself from what others did.
         let is_others = |own: &[u32], key: u32| self.elle || !own.contains(&key);
         for at in txns.range(op) {
@@ -217,10 +233,11 @@ impl<'h> Index<'h> {
                     }
                 }
                 _ => {
+                    let universe = key;
                     let (predicate, Some(rows)) = txns.selection(arg) else { continue };
-                    for key in self.universes[key as usize].iter().copied().filter(|key| is_others(&own, *key)) {
-                        let rows = rows_of(rows, txns.key(key));
-                        for (_, value) in rows {
+                    for (key, value) in rows {
+                        let Some(key) = self.ids.get(&(universe, *key)).copied() else { continue };
+                        if is_others(&own, key) {
                             visit(Observation {
                                 at,
                                 key,
@@ -228,7 +245,13 @@ impl<'h> Index<'h> {
                                 is_absence: false,
                             });
                         }
-                        if rows.is_empty() {
+                    }
+                    // What it has yet to write itself it cannot have met: of such a row there may be only one left.
+                    let telling = self.telling.get(&(universe, predicate)).map_or(&[][..], Vec::as_slice);
+                    let yet_to_write =
+                        written.iter().copied().filter(|key| telling.binary_search(key).is_err() && !own.contains(key));
+                    for key in telling.iter().copied().chain(yet_to_write) {
+                        if is_others(&own, key) && rows_of(rows, txns.key(key)).is_empty() {
                             let met = self.met(op, key, |version| !version.satisfies(predicate));
                             visit(Observation { at, key, met: met.unwrap_or(Met::Nothing), is_absence: true });
                         }
@@ -491,24 +514,24 @@ impl<'h> Index<'h> {
                 }
                 _ => {
                     let (predicate, Some(rows)) = txns.selection(arg) else { continue };
-                    for key in &self.universes[key as usize] {
-                        let before = known.get(key).copied();
-                        let met = rows_of(rows, txns.key(*key));
-                        let agrees = |before: Option<i64>| match (before, met) {
+                    let disagrees = |(key, before): (&u32, &Option<i64>)| {
+                        let agrees = match (*before, rows_of(rows, txns.key(*key))) {
                             (Some(value), []) => !predicate.matches(value),
                             (None, met) => met.is_empty(),
                             (Some(value), met) => met.iter().all(|(_, of)| *of == value),
                         };
-                        if let Some(before) = before.filter(|before| !agrees(*before)) {
-                            contradicted = contradicted.or(Some((*key, before)));
+                        (!agrees).then_some((*key, *before))
+                    };
+                    contradicted = known.iter().filter_map(disagrees).min();
+                    for met in rows.chunk_by(|one, next| one.0 == next.0) {
+                        let (Some(id), [(_, first), rest @ ..]) = (self.ids.get(&(key, met[0].0)), met) else {
+                            continue;
+                        };
+                        // One read that got two versions of a row.
+                        if rest.iter().any(|(_, other)| other != first) {
+                            contradicted = contradicted.or(Some((*id, Some(*first))));
                         }
-                        if let [(_, first), rest @ ..] = met {
-                            // One read that got two versions of a row.
-                            if rest.iter().any(|(_, other)| other != first) {
-                                contradicted = contradicted.or(Some((*key, Some(*first))));
-                            }
-                            known.insert(*key, Some(*first));
-                        }
+                        known.insert(*id, Some(*first));
                     }
                 }
             }
@@ -565,13 +588,29 @@ impl<'h> Index<'h> {
     /// Whether some read met one of several versions of a row, between which there may be others: one that lacks a row
     /// came before it was inserted or after it was deleted, and nothing says which.
     pub(crate) fn is_torn(&self) -> bool {
-        let mut is_torn = false;
-        for op in (0..self.history.len()).filter(|op| self.history.outcome(*op) == Outcome::Ok) {
-            self.observe(op, |seen| {
-                is_torn |= seen.met == Met::Unknown && self.rows[seen.key as usize].versions.len() > 2;
-            });
+        let txns = self.history.txns();
+        // By universe: the rows that may be so.
+        let mut long: Vec<Vec<u32>> = vec![Vec::new(); txns.universes_len()];
+        for (key, _) in (0..).zip(&self.rows).filter(|(_, row)| row.versions.len() > 2) {
+            long[txns.universe_of_key(key) as usize].push(key);
         }
-        is_torn
+        let ok = (0..self.history.len()).filter(|op| self.history.outcome(*op) == Outcome::Ok);
+        ok.flat_map(|op| txns.range(op)).any(|at| match txns.raw(at) {
+            (MopKind::Select, universe, arg) => {
+                let (predicate, rows) = txns.selection(arg);
+                let rows = rows.unwrap_or_default();
+                long[universe as usize].iter().any(|key| {
+                    let others =
+                        self.rows[*key as usize].versions.iter().filter(|version| !version.satisfies(predicate));
+                    rows_of(rows, txns.key(*key)).is_empty() && others.count() > 1
+                })
+            }
+            (MopKind::GetNil, key, _) => {
+                let versions = &self.rows[key as usize].versions;
+                versions.len() > 2 && versions.iter().filter(|version| version.value.is_none()).count() > 1
+            }
+            _ => false,
+        })
     }
 
     /// By transaction: whether somebody met what it wrote.
