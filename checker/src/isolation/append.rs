@@ -158,8 +158,11 @@ impl<'h> Index<'h> {
     /// those of which another that happened read something. What the rest read, its own appends for example, is no
     /// version order: it may have been rolled back, whatever it saw.
     fn reads(&mut self) {
-        for op in (0..self.history.len()).filter(|op| self.history.outcome(*op) == Outcome::Ok) {
-            self.reads_of(op);
+        let mut more: Vec<(u32, u32)> = Vec::new();
+        for op in 0..self.history.len() {
+            if self.history.outcome(op) == Outcome::Ok {
+                self.reads_of(op, &mut more);
+            }
         }
         if !(0..self.history.len()).any(|op| self.history.outcome(op) == Outcome::Info) {
             return;
@@ -169,15 +172,16 @@ impl<'h> Index<'h> {
             self.see(list as u32, 0, &mut queue);
         }
         while let Some(op) = queue.pop() {
-            for (list, before) in self.reads_of(op as usize) {
-                self.see(list, before, &mut queue);
+            self.reads_of(op as usize, &mut more);
+            for (list, before) in &more {
+                self.see(*list, *before, &mut queue);
             }
         }
     }
 
-    /// Notes what a transaction read. Gives the lists of which it read more than others had, and how much that was.
-    fn reads_of(&mut self, op: usize) -> Vec<(u32, u32)> {
-        let mut more = Vec::new();
+    /// Notes what a transaction read. `more`: the lists of which it read more than others had, and how much that was.
+    fn reads_of(&mut self, op: usize, more: &mut Vec<(u32, u32)>) {
+        more.clear();
         for at in self.history.txns().range(op) {
             if let Some((_, Some(list), len)) = self.read(op, at) {
                 let longest = &mut self.longest[list as usize];
@@ -187,7 +191,6 @@ impl<'h> Index<'h> {
                 }
             }
         }
-        more
     }
 
     /// Who appended what a list holds past `before` happened. Gives the indeterminate ones of which that is new.
