@@ -94,6 +94,26 @@ fn an_allowed_cycle_is_certified_by_nothing() {
     assert_eq!((refuted.valid, kinds(&refuted), holds), (Validity::Invalid, vec!["G2-item"], Some(true)));
 }
 
+/// What an indeterminate transaction read says nothing while it may have been rolled back; once somebody read what it
+/// appended, it counts.
+#[test]
+fn reads_of_an_indeterminate_transaction_count_once_it_happened() {
+    let torn = |read: &str| {
+        format!(
+            "{{:type :invoke :process 0 :f :txn :value [[:append x 1] [:append y 1]]}}
+            {{:type :invoke :process 1 :f :txn :value [[:r x nil] [:r y nil] [:append z 1]]}}
+            {{:type :ok :process 0 :f :txn :value [[:append x 1] [:append y 1]]}}
+            {{:type :info :process 1 :f :txn :value [[:r x [1]] [:r y []] [:append z 1]]}}
+            {{:type :invoke :process 2 :f :txn :value [[:r z nil] [:r y nil]]}}
+            {{:type :ok :process 2 :f :txn :value [[:r z {read}] [:r y [1]]]}}"
+        )
+    };
+    let (unseen, holds) = check("list-append", &torn("[]"), &asked("serializable"));
+    assert_eq!((unseen.valid, holds), (Validity::Valid, Some(true)), "{}", unseen.summary);
+    let (seen, holds) = check("list-append", &torn("[1]"), &asked("serializable"));
+    assert_eq!((seen.valid, kinds(&seen), holds), (Validity::Invalid, vec!["G-single-item"], Some(true)));
+}
+
 /// What the database says of its own order is the version order of each key.
 #[test]
 fn versions_in_the_order_that_the_database_tells() {

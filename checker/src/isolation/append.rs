@@ -60,6 +60,8 @@ const REPEATED: u8 = 4;
 /// Several of its appends may have happened.
 const AMBIGUOUS: u8 = 8;
 const TRIED: u8 = 16;
+/// Its writer's end is indeterminate.
+const IN_DOUBT: u8 = 32;
 
 /// Whether an operation takes part, and how.
 fn outcome_of(history: &History, op: u32) -> Outcome {
@@ -124,6 +126,9 @@ impl<'h> Index<'h> {
                     // Of a failed append and another, only the other can have happened.
                     self.writer[version] = op as u32;
                     new &= !(FAILED | INTERMEDIATE);
+                    if self.history.outcome(op) == Outcome::Info {
+                        new |= IN_DOUBT;
+                    }
                 } else {
                     new |= AMBIGUOUS;
                 }
@@ -197,8 +202,10 @@ impl<'h> Index<'h> {
     fn see(&mut self, list: u32, before: u32, queue: &mut Vec<u32>) {
         let start = self.list_starts[list as usize] as usize;
         for at in before as usize..self.longest[list as usize].0 as usize {
-            if let Some(writer) = self.writer_of(self.list_versions[start + at])
-                && self.history.outcome(writer as usize) == Outcome::Info
+            let version = self.list_versions[start + at];
+            // Most writers ended ok: their outcome, elsewhere in memory, need not be looked up.
+            if self.flags[version as usize] & IN_DOUBT != 0
+                && let Some(writer) = self.writer_of(version)
                 && self.seen.insert(writer)
             {
                 queue.push(writer);
