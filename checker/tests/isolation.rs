@@ -112,6 +112,18 @@ fn reads_of_an_indeterminate_transaction_count_once_it_happened() {
     assert_eq!((unseen.valid, holds), (Validity::Valid, Some(true)), "{}", unseen.summary);
     let (seen, holds) = check("list-append", &torn("[1]"), &asked("serializable"));
     assert_eq!((seen.valid, kinds(&seen), holds), (Validity::Invalid, vec!["G-single-item"], Some(true)));
+    // Nor does what nobody wrote, before it is known to have happened.
+    for read in ["[1 7]", "[1 1]"] {
+        let of = |seen: &str| {
+            torn(seen).replace(
+                ":info :process 1 :f :txn :value [[:r x [1]]",
+                &format!(":info :process 1 :f :txn :value [[:r x {read}]"),
+            )
+        };
+        assert_eq!(check("list-append", &of("[]"), &asked("serializable")).0.valid, Validity::Valid, "{read}");
+        let (seen, holds) = check("list-append", &of("[1]"), &asked("read-uncommitted"));
+        assert_eq!((seen.valid, holds), (Validity::Invalid, Some(true)), "{}", seen.summary);
+    }
 }
 
 /// What the database says of its own order is the version order of each key.
@@ -130,6 +142,11 @@ fn versions_in_the_order_that_the_database_tells() {
     let (after, holds) = check("rw-register", &history(8, 7), &told);
     assert_eq!((after.valid, kinds(&after), holds), (Validity::Invalid, vec!["G-single-item"], None));
     assert!(after.findings[0].sentence.contains("transaction-order"), "{}", after.findings[0].sentence);
+    // One of which nobody knows whether it happened lies between.
+    let between =
+        "{:type :invoke, :process 2, :f :txn, :value [[:w :y 9]]} {:type :info, :process 2, :f :txn, :order 8}";
+    let far = format!("{between} {}", history(9, 7));
+    assert_eq!(kinds(&check("rw-register", &far, &told).0), ["G-single-item"]);
     for fine in [history(7, 8), history(7, 7)] {
         assert_eq!(check("rw-register", &fine, &told).0.valid, Validity::Valid, "{fine}");
     }

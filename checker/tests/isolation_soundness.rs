@@ -122,12 +122,17 @@ fn draw(random: &mut Random, registers: bool) -> Vec<Txn> {
             Outcome::Fail => random.below(12) == 0,
         };
         let mut own = state.clone();
+        let tells = txns[at].tells;
         for mop in &mut txns[at].mops {
             match mop {
                 Mop::Read(key, read) => {
                     *read = own[*key].clone();
                     if random.below(12) == 0 {
                         read.pop();
+                    }
+                    // One that is rolled back may have read anything.
+                    if tells && random.below(6) == 0 {
+                        read.push([99, read.first().copied().unwrap_or(98)][random.below(2)]);
                     }
                 }
                 write => Txn::apply(write, &mut own),

@@ -16,9 +16,7 @@
 //!
 //! Predicates are another model's: [`super::closed_predicate`].
 
-use rustc_hash::FxHashMap;
-
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
     Found, Reason, Settings,
@@ -576,7 +574,7 @@ impl<'h> Index<'h> {
 
     fn bad_reads(&self, found: &mut Found, duplicate: &[u32], failed: &[u32], garbage: &[u32]) {
         let txns = self.history.txns();
-        for op in 0..self.history.len() {
+        for op in (0..self.history.len()).filter(|op| self.happened(*op)) {
             let is_ok = self.history.outcome(op) == Outcome::Ok;
             for at in txns.range(op) {
                 let Some((key, Some(list), len)) = self.read(op, at) else { continue };

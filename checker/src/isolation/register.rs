@@ -289,13 +289,31 @@ impl<'h> Index<'h> {
     }
 
     /// What a transaction read need not be the version just before its place, only what it wrote is in its place: under
-    /// snapshot isolation it read an older state.
+    /// snapshot isolation it read an older state. Where those who wrote last before it are indeterminate or ambiguous, and
+    /// so make no edges, the version comes after those before them, too.
     fn by_transaction_order(&self) -> Vec<(u32, u32, Source)> {
-        let placed = |touch: &Touch| Some((touch.key, self.history.order(touch.op as usize)?, touch.write?));
-        let mut writes: Vec<(u32, i64, u32)> = self.touches.iter().filter_map(placed).collect();
+        let placed = |touch: &Touch| {
+            let is_certain = self.history.outcome(touch.op as usize) == Outcome::Ok;
+            let version = touch.write?;
+            let order = self.history.order(touch.op as usize)?;
+            Some((touch.key, order, version, is_certain && !self.is_ambiguous(version)))
+        };
+        let mut writes: Vec<(u32, i64, u32, bool)> = self.touches.iter().filter_map(placed).collect();
         writes.sort_unstable();
-        let pairs = writes.array_windows::<2>().filter(|[one, next]| one.0 == next.0 && one.1 < next.1);
-        pairs.map(|[one, next]| (one.2, next.2, Source::TransactionOrder)).collect()
+        let mut orders = Vec::new();
+        for of_key in writes.chunk_by(|one, next| one.0 == next.0) {
+            // What comes next comes after these.
+            let mut last: Vec<u32> = Vec::new();
+            for group in of_key.chunk_by(|one, next| one.1 == next.1) {
+                let pairs = last.iter().flat_map(|earlier| group.iter().map(|(.., later, _)| (*earlier, *later)));
+                orders.extend(pairs.map(|(earlier, later)| (earlier, later, Source::TransactionOrder)));
+                if group.iter().any(|(.., is_certain)| *is_certain) {
+                    last.clear();
+                }
+                last.extend(group.iter().map(|(.., version, _)| version));
+            }
+        }
+        orders
     }
 
     fn by_process(&self) -> Vec<(u32, u32, Source)> {

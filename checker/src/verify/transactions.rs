@@ -2,8 +2,8 @@
 //!
 //! A valid verdict on lists: gone through one after the other in the order given, the transactions give all that was read.
 //! On registers, of which the order of values is known only in part: the order agrees with every dependency that values
-//! show. On rows, the transactions give all that was read. An invalid verdict: each edge of a cycle is shown by a read, or by what ended before what began; and an anomaly
-//! without a cycle by the one or two transactions that it names.
+//! show. On rows, the transactions give all that was read. An invalid verdict: each edge of a cycle is shown by a read, or
+//! by what ended before what began; and an anomaly without a cycle by the one or two transactions that it names.
 //!
 //! Shared with the check is the lattice: which anomalies a model forbids.
 
@@ -569,6 +569,8 @@ impl<'h> Facts<'h> {
                 ),
                 _ => false,
             }),
+            // One that was rolled back may have read anything.
+            ("duplicate-elements" | "garbage-read", [one]) if self.happened(one) != Ok(true) => return self.happened(one),
             ("duplicate-elements", [one]) => read_lists(one).iter().any(|(_, list)| {
                 let mut seen = FxHashSet::default();
                 list.iter().any(|element| !seen.insert(element))
