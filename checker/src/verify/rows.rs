@@ -232,6 +232,30 @@ impl<'h> Rows<'h> {
                     }
                 })
             }),
+            // What others read is what a transaction left; what it overwrote itself was never there.
+            ("G1b", [writer, reader]) if writer.id != reader.id && self.universe(writer) == self.universe(reader) => {
+                self.any_read(reader, |_, read| {
+                    writer.mops().filter_map(write_of).any(|(key, value)| {
+                        let versions = self.versions((self.universe(reader), key));
+                        let is_left = versions.iter().any(|(other, by, _)| *other == value && *by != Some(reader.id));
+                        value.is_some() && self.got(read, key, value) && !is_left
+                    })
+                })
+            }
+            ("future-read", [one]) => self.any_read(one, |at, read| {
+                let wrote = |(key, value): (i64, Option<i64>), mops: &[MopRef<'h>]| {
+                    mops.iter().filter_map(|mop| write_of(*mop)).any(|write| write == (key, value))
+                };
+                let mops: Vec<MopRef<'h>> = one.mops().collect();
+                left(one).into_iter().any(|(key, value)| {
+                    let by_another = self
+                        .versions((self.universe(one), key))
+                        .iter()
+                        .any(|(other, by, _)| *other == value && *by != Some(one.id));
+                    let is_later = wrote((key, value), &mops[at..]) && !wrote((key, value), &mops[..at]);
+                    value.is_some() && self.got(read, key, value) && is_later && !by_another
+                })
+            }),
             ("lost-update", [one, other]) if one.id != other.id => {
                 // The version of a row that it met and then wrote over.
                 let updated = |op: &Op<'h>, key: i64| {
