@@ -2,6 +2,7 @@
 #![allow(unreachable_pub, clippy::print_stderr)]
 
 pub mod executions;
+pub mod jepsen;
 
 use std::path::PathBuf;
 
