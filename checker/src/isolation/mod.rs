@@ -1,7 +1,7 @@
 //! What transactions may see of each other: which anomalies a history holds, and which consistency models they refute.
 //!
-//! [`check`] infers who depends on whom (`append`, `register`, `closed_predicate`), searches the graph for cycles, and asks the lattice
-//! which models fall. The rules are Elle's ("Elle: inferring isolation anomalies from experimental observations", 2020);
+//! [`check`] infers who depends on whom (`append`, `register`, `closed_predicate`), searches the graph for cycles, and asks
+//! the lattice which models fall. The rules are Elle's ("Elle: inferring isolation anomalies from experimental observations", 2020);
 //! where they are stricter than Elle's own code, [`Settings::elle`] asks for its answer instead
 //! (`docs/differences-from-elle.md`).
 

@@ -1,8 +1,8 @@
 //! What each anomaly is and what each consistency model promises, in plain English, with examples that can be run.
 //!
-//! The texts are the tables in `anomalies.rs` and `models.rs`. What refutes what is not among them: [`explain`] asks the lattice. Each example is a
-//! small history that the tests check: what is said to be reported of it is what [`check`](super::check) reports, and
-//! the models said to forbid it are refuted.
+//! The texts are the tables in `anomalies.rs` and `models.rs`. What refutes what is not among them: [`explain`] asks the
+//! lattice. Each example is a small history that the tests check: what is said to be reported of it is what
+//! [`check`](super::check) reports, and the models said to forbid it are refuted.
 //!
 //! An example has a line for each transaction. All run at the same time, each by a process of its own, and commit,
 //! unless it says otherwise in brackets: `after T1` (it began when T1 had ended), `process of T1` (the same, and by T1's
