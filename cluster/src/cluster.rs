@@ -21,7 +21,7 @@ use crate::{nft, process, sandbox, start};
 
 /// Nothing listens there: a probe is answered by the other host's kernel, whatever its processes are doing, and costs
 /// the database no connection.
-const PROBE_PORT: u16 = 1;
+pub(crate) const PROBE_PORT: u16 = 1;
 
 /// What a node says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -174,8 +174,9 @@ impl Cluster {
     /// Tries to reach host `to` from host `from` (`n1`, `c1`, …) by TCP. A cut in either direction gives
     /// [`Probe::Silent`]: an answer that is lost looks like a question that is lost.
     pub async fn probe(&self, from: &str, to: &str, timeout: Duration) -> Probe {
-        let (Some(host), Some(address)) = (self.fabric.hosts.get(from), self.fabric.info.address(to)) else {
-            return Probe::Error(format!("there is no host {from:?} or {to:?}"));
+        let (host, address) = match self.host_and_address(from, to) {
+            Ok(found) => found,
+            Err(problem) => return Probe::Error(problem),
         };
         match tokio::time::timeout(timeout, host.connect(SocketAddrV4::new(address, PROBE_PORT))).await {
             Err(_) => Probe::Silent,
@@ -183,6 +184,13 @@ impl Cluster {
             Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Probe::Reached,
             Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => Probe::Silent,
             Ok(Err(error)) => Probe::Error(error.to_string()),
+        }
+    }
+
+    pub(crate) fn host_and_address(&self, from: &str, to: &str) -> Result<(&Host, Ipv4Addr), String> {
+        match (self.fabric.hosts.get(from), self.fabric.info.address(to)) {
+            (Some(host), Some(address)) => Ok((host, address)),
+            _ => Err(format!("there is no host {from:?} or {to:?}")),
         }
     }
 
@@ -195,6 +203,12 @@ impl Cluster {
         };
         let named = |((from, to), packets)| CutCounter { from: name(from), to: name(to), packets };
         Ok(counters.into_iter().map(named).collect())
+    }
+
+    /// What faults have left in the running cluster: nothing, once they are healed.
+    pub async fn remains(&self) -> Result<Vec<String>, StepError> {
+        let cuts = self.cut_counters().await?;
+        Ok(cuts.into_iter().map(|cut| format!("cut {}→{}", cut.from, cut.to)).collect())
     }
 
     /// What the node's processes are doing, from the kernel and not from the database. A node that does not exist is

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A step in the life of a fault. Field by field what the history holds under process `nemesis`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct NemesisEvent {
     /// The fault's position in the schedule; all its events carry the same one.
@@ -20,9 +20,26 @@ pub struct NemesisEvent {
     pub detail: String,
     /// How it was verified from the victim's side; empty before that.
     pub verified: String,
+    /// How strong it was found to be, where it has a strength; empty before that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub measured: Vec<Measured>,
     /// When the fault took hold or was lifted (the moment the action returned, before its verification), in
     /// nanoseconds since the run started; `None` at the stages that come before.
     pub effective_ns: Option<u64>,
+}
+
+/// A strength that was asked for and measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Measured {
+    /// What: `round trip n1→n2`.
+    pub what: String,
+    /// What it should be.
+    pub asked: f64,
+    /// What it was.
+    pub got: f64,
+    /// Of both.
+    pub unit: String,
 }
 
 /// Stages of a fault, in order. A fault that fails is healed all the same: [`NemesisStage::Failed`] may be followed by

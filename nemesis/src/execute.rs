@@ -21,9 +21,11 @@ use tokio::{
 
 use crate::{
     Entry, Fault, Healer, Ledger, NemesisEvent, NemesisStage, Schedule, Target, expect,
+    expect::Seen,
     fabric::{Fabric, FabricError},
-    fault::{Injection, Undo, expect_beside, undo_beside},
+    injection::{Injection, Scene},
     ledger::Record,
+    overlap::{Undo, expect_beside, undo_beside},
     process,
     target::{self, NodeClaim, Role},
 };
@@ -74,6 +76,8 @@ struct OpenFault {
     intent_uptime_ms: u64,
     /// A deposed primary that has to rejoin when the fault ends.
     rejoin: Option<String>,
+    /// Pulses that took hold.
+    pulses_done: usize,
     /// Healing it has failed already; said once.
     said_unhealed: bool,
 }
@@ -115,7 +119,7 @@ impl From<String> for Stop {
 /// A fault that took hold.
 struct InForce {
     detail: String,
-    verified: String,
+    seen: Seen,
     effective_ns: u64,
 }
 
@@ -124,6 +128,8 @@ enum Action {
     /// First: at the same moment one fault ends before another begins.
     Heal,
     Inject,
+    /// The fault's next pulse, by its position.
+    Pulse(usize),
 }
 
 impl<F: Fabric> Nemesis<F> {
@@ -173,7 +179,12 @@ impl<F: Fabric> Nemesis<F> {
                         outcome.injected += 1;
                         // As planned, so that a fault that took its time to inject does not run into the next one.
                         todo.insert((entry.end_ms(), Action::Heal, id));
+                        todo.extend(self.pulse_at(id, 0).map(|at_ms| (at_ms, Action::Pulse(0), id)));
                     }
+                }
+                Action::Pulse(number) => {
+                    self.pulse(id, number).await;
+                    todo.extend(self.pulse_at(id, number + 1).map(|at_ms| (at_ms, Action::Pulse(number + 1), id)));
                 }
             }
         }
@@ -232,7 +243,14 @@ impl<F: Fabric> Nemesis<F> {
                 return false;
             }
         };
-        let injection = Injection::new(entry.fault, &entry.target, &chosen, self.fabric.node_names(), entry.draw);
+        let injection = entry.fault.inject(&Scene {
+            target: &entry.target,
+            chosen: &chosen,
+            nodes: self.fabric.node_names(),
+            draw: entry.draw,
+            id: entry.id,
+            for_ms: entry.for_ms,
+        });
         let victims = injection.victims.clone();
         if let Err(error) = self.open(entry, injection).await {
             // Not written, so not done.
@@ -244,13 +262,11 @@ impl<F: Fabric> Nemesis<F> {
         self.tell(entry, NemesisStage::Inject, victims.clone(), Told { detail, ..Told::default() });
         let result = match entry.fault {
             Fault::Failover(plan) => self.fail_over(entry, plan, &victims[0]).await,
-            Fault::Kill | Fault::Pause | Fault::Partition { .. } => {
-                self.take_hold(entry.id).await.map_err(Stop::Failed)
-            }
+            _ => self.take_hold(entry.id).await.map_err(Stop::Failed),
         };
         match result {
-            Ok(InForce { detail, verified, effective_ns }) => {
-                let told = Told { detail, verified, effective_ns: Some(effective_ns) };
+            Ok(InForce { detail, seen, effective_ns }) => {
+                let told = Told { detail, seen, effective_ns: Some(effective_ns) };
                 self.tell(entry, NemesisStage::Injected, victims, told);
                 true
             }
@@ -315,8 +331,18 @@ impl<F: Fabric> Nemesis<F> {
         let intent_uptime_ms = process::uptime_ms()?;
         let entry = entry.clone();
         let id = entry.id;
-        self.open
-            .insert(id, OpenFault { entry, injection, ttl_ms, intent_uptime_ms, rejoin: None, said_unhealed: false });
+        self.open.insert(
+            id,
+            OpenFault {
+                entry,
+                injection,
+                ttl_ms,
+                intent_uptime_ms,
+                rejoin: None,
+                pulses_done: 0,
+                said_unhealed: false,
+            },
+        );
         self.write_intent(id).await
     }
 
@@ -326,7 +352,7 @@ impl<F: Fabric> Nemesis<F> {
         let intent = Record::Intent {
             fault: id,
             kind: open.entry.fault.kind().name().to_owned(),
-            steps: open.injection.steps.clone(),
+            steps: open.injection.step_lists().flatten().cloned().collect(),
             undo: open.injection.undo.clone(),
             ttl_ms: open.ttl_ms,
             uptime_ms: open.intent_uptime_ms,
@@ -349,9 +375,34 @@ impl<F: Fabric> Nemesis<F> {
         let effective_ns = self.run_steps(&injection.steps).await?;
         self.refuse_late(id)?;
         let expects = expect_beside(&injection.bites, &self.beside(id));
-        let verified =
-            expect::check(&self.fabric, &expects).await.map_err(|seen| format!("it does not bite: {seen}"))?;
-        Ok(InForce { detail: injection.detail, verified, effective_ns })
+        let seen = expect::check(&self.fabric, &expects).await.map_err(|seen| format!("it does not bite: {seen}"))?;
+        Ok(InForce { detail: injection.detail, seen, effective_ns })
+    }
+
+    /// When the fault has its pulse of this number; `None` when it is over or has no more.
+    fn pulse_at(&self, id: u32, number: usize) -> Option<u64> {
+        let open = self.open.get(&id)?;
+        Some(open.entry.at_ms + open.injection.pulses.get(number)?.after_ms)
+    }
+
+    /// One pulse of a fault in force. One that fails is told; the fault goes on and is undone at its end as planned.
+    async fn pulse(&mut self, id: u32, number: usize) {
+        let Some(open) = self.open.get(&id) else { return };
+        let (entry, victims) = (open.entry.clone(), open.injection.victims.clone());
+        let Some(pulse) = open.injection.pulses.get(number).cloned() else { return };
+        // A pulse that gives back for a while must not give what another fault still wants.
+        let steps = undo_beside(&pulse.steps, &self.beside(id)).now;
+        let result = match self.run_steps(&steps).await {
+            Ok(_) => {
+                let expects = expect_beside(&pulse.bites, &self.beside(id));
+                expect::check(&self.fabric, &expects).await.map(drop)
+            }
+            Err(problem) => Err(problem),
+        };
+        match result {
+            Ok(()) => self.open.get_mut(&id).into_iter().for_each(|open| open.pulses_done += 1),
+            Err(problem) => self.fail(&entry, victims, format!("{} ms after its beginning: {problem}", pulse.after_ms)),
+        }
     }
 
     fn injection(&self, id: u32) -> Result<Injection, String> {
@@ -382,7 +433,8 @@ impl<F: Fabric> Nemesis<F> {
 
     /// What caused the other faults in force.
     fn beside(&self, id: u32) -> Vec<&[Step]> {
-        self.open.iter().filter(|&(&other, _)| other != id).map(|(_, open)| open.injection.steps.as_slice()).collect()
+        let others = self.open.iter().filter(|&(&other, _)| other != id);
+        others.flat_map(|(_, open)| open.injection.step_lists()).collect()
     }
 
     /// Undoes a fault, verifies that, and says both; tries several times before it says that it failed. The fault
@@ -432,6 +484,10 @@ impl<F: Fabric> Nemesis<F> {
         let mut effective_ns = self.run_steps(&now).await?;
         self.hand_over(id, withheld).await?;
         let mut detail = undone(&now);
+        if !injection.pulses.is_empty() {
+            let done = self.open.get(&id).map_or(0, |open| open.pulses_done);
+            detail.push(format!("{done} of {} changes made while it was in force", injection.pulses.len()));
+        }
         let mut expects = expect_beside(&injection.heals, &self.beside(id));
         if let Some(node) = self.open.get(&id).and_then(|open| open.rejoin.clone()) {
             let how = bounded(REJOIN_LIMIT, self.fabric.rejoin(&node)).await?;
@@ -439,9 +495,9 @@ impl<F: Fabric> Nemesis<F> {
             detail.push(how);
             expects.push(expect::Expect::Follows { node });
         }
-        let verified = expect::check(&self.fabric, &expects).await?;
+        let seen = expect::check(&self.fabric, &expects).await?;
         let detail = if detail.is_empty() { "nothing to undo".to_owned() } else { detail.join("; ") };
-        Ok(Told { detail, verified, effective_ns: Some(effective_ns) })
+        Ok(Told { detail, seen, effective_ns: Some(effective_ns) })
     }
 
     /// A start that has to wait becomes part of the undo of the fault that keeps the node frozen.
@@ -474,7 +530,8 @@ impl<F: Fabric> Nemesis<F> {
             target: entry.target.name().to_owned(),
             victims,
             detail: told.detail,
-            verified: told.verified,
+            verified: told.seen.text,
+            measured: told.seen.measured,
             effective_ns: told.effective_ns,
         };
         // Nobody listens any more when the run is being torn down; healing goes on all the same.
@@ -490,7 +547,7 @@ impl<F: Fabric> Nemesis<F> {
 #[derive(Default)]
 struct Told {
     detail: String,
-    verified: String,
+    seen: Seen,
     effective_ns: Option<u64>,
 }
 

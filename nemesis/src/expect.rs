@@ -1,12 +1,12 @@
 //! What must be seen from the victim's side, and looking whether it is. A fault that was ordered is not a fault that
 //! happened: a run with a cut that cuts nothing would be green for the wrong reason.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, ops::RangeInclusive, sync::Arc, time::Duration};
 
-use schism_cluster::{ClaimedRole, NodeState, Probe};
+use schism_cluster::{ClaimedRole, Gauge, NodeState, Probe};
 use tokio::{task::JoinSet, time::Instant};
 
-use crate::{fabric::Fabric, grudge::Pairs};
+use crate::{Measured, fabric::Fabric, grudge::Pairs};
 
 /// How long a probe waits for an answer. Round trips on the bridge take microseconds; the rest is for a loaded machine.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(300);
@@ -19,7 +19,7 @@ const REACHED_MAX: usize = 6;
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Something to be seen.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Expect {
     /// Nothing comes back from `to` when `from` calls.
     Silent { from: String, to: String },
@@ -39,6 +39,8 @@ pub(crate) enum Expect {
     Primary { node: String },
     /// Its database says that it follows.
     Follows { node: String },
+    /// The gauge shows what was asked for, within these bounds.
+    Measures { gauge: Gauge, asked: f64, bounds: RangeInclusive<f64> },
 }
 
 impl Expect {
@@ -48,15 +50,22 @@ impl Expect {
             // A packet that gets through after the cut is one too many.
             Self::Silent { .. } => Duration::ZERO,
             Self::Dead { .. } | Self::Frozen { .. } | Self::Mute { .. } => Duration::from_secs(2),
-            Self::Reached { .. } => Duration::from_secs(5),
+            Self::Reached { .. } | Self::Measures { .. } => Duration::from_secs(5),
             Self::Running { .. } | Self::Primary { .. } => Duration::from_secs(10),
             // Crash recovery replays its log first; a rejoined node may have copied the whole database.
             Self::Answers { .. } | Self::Follows { .. } => Duration::from_secs(30),
         }
     }
 
-    /// Looks. `Err` says what was seen instead.
-    async fn look<F: Fabric>(&self, fabric: &F) -> Result<(), String> {
+    /// Looks. What was measured where something is; `Err` says what was seen instead.
+    async fn look<F: Fabric>(&self, fabric: &F) -> Result<Option<Measured>, String> {
+        match self {
+            Self::Measures { gauge, asked, bounds } => measure(fabric, gauge, *asked, bounds).await.map(Some),
+            _ => self.see(fabric).await.map(|()| None),
+        }
+    }
+
+    async fn see<F: Fabric>(&self, fabric: &F) -> Result<(), String> {
         match self {
             Self::Silent { from, to } => match fabric.probe(from, to, PROBE_TIMEOUT).await {
                 Probe::Silent => Ok(()),
@@ -75,8 +84,24 @@ impl Expect {
             Self::Answers { node } => claim(fabric, node, |role| role != ClaimedRole::Unreachable).await,
             Self::Primary { node } => claim(fabric, node, |role| role == ClaimedRole::Primary).await,
             Self::Follows { node } => claim(fabric, node, |role| role == ClaimedRole::Replica).await,
+            // Looked at by measuring.
+            Self::Measures { .. } => Ok(()),
         }
     }
+}
+
+async fn measure<F: Fabric>(
+    fabric: &F,
+    gauge: &Gauge,
+    asked: f64,
+    bounds: &RangeInclusive<f64>,
+) -> Result<Measured, String> {
+    let got = fabric.measure(gauge).await?;
+    let measured = Measured { what: gauge.name(), asked, got, unit: gauge.unit().to_owned() };
+    if bounds.contains(&got) {
+        return Ok(measured);
+    }
+    Err(format!("{measured}, which is not between {} and {}", Rounded(*bounds.start()), Rounded(*bounds.end())))
 }
 
 fn state<F: Fabric>(fabric: &F, node: &str, wanted: impl Fn(&NodeState) -> bool) -> Result<(), String> {
@@ -105,49 +130,94 @@ async fn claim<F: Fabric>(fabric: &F, node: &str, wanted: impl Fn(ClaimedRole) -
 }
 
 /// Looks until everything is as expected or one expectation's patience is over. All of one round are looked at in
-/// parallel, so that a dozen silent probes take as long as one. `Ok` says what was seen.
-pub(crate) async fn check<F: Fabric>(fabric: &Arc<F>, expects: &[Expect]) -> Result<String, String> {
+/// parallel, so that a dozen silent probes take as long as one. `Err` says what was seen instead.
+pub(crate) async fn check<F: Fabric>(fabric: &Arc<F>, expects: &[Expect]) -> Result<Seen, String> {
     let begin = Instant::now();
-    let mut unmet: Vec<Expect> = expects.to_vec();
+    let mut unmet: Vec<(usize, Expect)> = expects.iter().cloned().enumerate().collect();
+    let mut measured: BTreeMap<usize, Measured> = BTreeMap::new();
     loop {
         let asked = begin.elapsed();
         let mut problems = Vec::new();
-        for (expect, problem) in look_at_all(fabric, unmet).await {
-            if asked >= expect.patience() {
-                return Err(problem);
+        for (order, expect, seen) in look_at_all(fabric, unmet).await {
+            match seen {
+                Ok(found) => measured.extend(found.map(|found| (order, found))),
+                Err(problem) if asked >= expect.patience() => return Err(problem),
+                Err(_) => problems.push((order, expect)),
             }
-            problems.push(expect);
         }
         unmet = problems;
         if unmet.is_empty() {
-            return Ok(Told(expects).to_string());
+            let measured: Vec<Measured> = measured.into_values().collect();
+            return Ok(Seen { text: Told { expects, measured: &measured }.to_string(), measured });
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
 
-/// The unmet ones, in the given order, so that the same failure reads the same.
-async fn look_at_all<F: Fabric>(fabric: &Arc<F>, expects: Vec<Expect>) -> Vec<(Expect, String)> {
+type Looked = Result<Option<Measured>, String>;
+
+/// In the given order, so that the same failure reads the same.
+async fn look_at_all<F: Fabric>(fabric: &Arc<F>, expects: Vec<(usize, Expect)>) -> Vec<(usize, Expect, Looked)> {
     let mut looks = JoinSet::new();
-    for (order, expect) in expects.into_iter().enumerate() {
+    for (order, expect) in expects {
         let fabric = Arc::clone(fabric);
         looks.spawn(async move {
             let seen = expect.look(&*fabric).await;
             (order, expect, seen)
         });
     }
-    let mut unmet: Vec<_> = looks
-        .join_all()
-        .await
-        .into_iter()
-        .filter_map(|(order, expect, seen)| Some((order, expect, seen.err()?)))
-        .collect();
-    unmet.sort_by_key(|&(order, ..)| order);
-    unmet.into_iter().map(|(_, expect, problem)| (expect, problem)).collect()
+    let mut looked = looks.join_all().await;
+    looked.sort_by_key(|&(order, ..)| order);
+    looked
+}
+
+/// What was seen when everything was as expected.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Seen {
+    /// For people.
+    pub(crate) text: String,
+    /// What was measured.
+    pub(crate) measured: Vec<Measured>,
+}
+
+impl Seen {
+    /// This, and what was seen after it.
+    pub(crate) fn and(&mut self, later: Self) {
+        if !self.text.is_empty() && !later.text.is_empty() {
+            self.text.push_str("; ");
+        }
+        self.text.push_str(&later.text);
+        self.measured.extend(later.measured);
+    }
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, asked, got, unit } = self;
+        write!(formatter, "{what}: asked {} {unit}, got {} {unit}", Rounded(*asked), Rounded(*got))
+    }
+}
+
+/// A number with as many digits as a person wants of a measurement.
+struct Rounded(f64);
+
+impl fmt::Display for Rounded {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = match self.0.abs() {
+            size if size >= 1_000.0 => 0,
+            size if size >= 10.0 => 1,
+            _ => 2,
+        };
+        let text = format!("{:.digits$}", self.0);
+        formatter.write_str(if digits > 0 { text.trim_end_matches('0').trim_end_matches('.') } else { &text })
+    }
 }
 
 /// Expectations that came true, in a sentence.
-struct Told<'a>(&'a [Expect]);
+struct Told<'a> {
+    expects: &'a [Expect],
+    measured: &'a [Measured],
+}
 
 impl fmt::Display for Told<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -168,9 +238,9 @@ impl fmt::Display for Told<'_> {
         if !reached.is_empty() {
             parts.push(format!("an answer to {} of {} probes: {}", reached.len(), reached.len(), reached.join(" ")));
         }
-        for expect in self.0 {
+        for expect in self.expects {
             parts.extend(match expect {
-                Expect::Silent { .. } | Expect::Reached { .. } => None,
+                Expect::Silent { .. } | Expect::Reached { .. } | Expect::Measures { .. } => None,
                 Expect::Dead { node } => Some(format!("{node} has no process")),
                 Expect::Frozen { node } => Some(format!("{node} is frozen")),
                 Expect::Mute { node } => Some(format!("the database on {node} does not answer")),
@@ -180,13 +250,14 @@ impl fmt::Display for Told<'_> {
                 Expect::Follows { node } => Some(format!("{node} claims to be a replica")),
             });
         }
+        parts.extend(self.measured.iter().map(ToString::to_string));
         formatter.write_str(&parts.join("; "))
     }
 }
 
 impl Told<'_> {
     fn calls<'a>(&'a self, of: impl Fn(&'a Expect) -> Option<(&'a String, &'a String)>) -> Vec<String> {
-        self.0.iter().filter_map(of).map(|(from, to)| format!("{from}→{to}")).collect()
+        self.expects.iter().filter_map(of).map(|(from, to)| format!("{from}→{to}")).collect()
     }
 }
 
@@ -209,4 +280,18 @@ fn sample(pairs: &Pairs, max: usize) -> impl Iterator<Item = (String, String)> {
 /// Whether a conversation between the two is impossible.
 pub(crate) fn severed(cut: &Pairs, from: &str, to: &str) -> bool {
     cut.iter().any(|(one, other)| (one == from && other == to) || (one == to && other == from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn measurements_are_told_with_the_digits_that_matter() {
+        let told = |got| Measured { what: "x".into(), asked: 100.0, got, unit: "ms".into() }.to_string();
+        assert_eq!(told(100.43), "x: asked 100 ms, got 100.4 ms");
+        assert_eq!(told(0.256), "x: asked 100 ms, got 0.26 ms");
+        assert_eq!(told(-3_600_000.2), "x: asked 100 ms, got -3600000 ms");
+        assert_eq!(told(0.0), "x: asked 100 ms, got 0 ms");
+    }
 }

@@ -1,9 +1,9 @@
-//! What faults are made with. The nemesis needs eight things of a cluster, no more; a test gives it a cluster of its
+//! What faults are made with. The nemesis needs nine things of a cluster, no more; a test gives it a cluster of its
 //! own, in memory, which may also lie.
 
 use std::{future::Future, time::Duration};
 
-use schism_cluster::{Claim, Cluster, Failover, NodeState, Probe, SandboxInfo, Step};
+use schism_cluster::{Claim, Cluster, Failover, Gauge, NodeState, Probe, SandboxInfo, Step};
 
 /// A running cluster, as far as faults go.
 pub trait Fabric: Send + Sync + 'static {
@@ -11,6 +11,8 @@ pub trait Fabric: Send + Sync + 'static {
     fn run(&self, step: Step) -> impl Future<Output = Result<(), FabricError>> + Send;
     /// Tries to reach host `to` from host `from`.
     fn probe(&self, from: &str, to: &str, timeout: Duration) -> impl Future<Output = Probe> + Send;
+    /// Measures something, in the gauge's unit; `Err` says why it could not be measured.
+    fn measure(&self, gauge: &Gauge) -> impl Future<Output = Result<f64, String>> + Send;
     /// What the node's processes are doing, as the kernel sees them.
     fn node_state(&self, node: &str) -> NodeState;
     /// What the node says it is.
@@ -41,6 +43,10 @@ impl Fabric for Cluster {
 
     async fn probe(&self, from: &str, to: &str, timeout: Duration) -> Probe {
         Self::probe(self, from, to, timeout).await
+    }
+
+    async fn measure(&self, gauge: &Gauge) -> Result<f64, String> {
+        Self::measure(self, gauge).await
     }
 
     fn node_state(&self, node: &str) -> NodeState {

@@ -12,8 +12,8 @@ use std::{
 use schism_cluster::{SandboxInfo, StepError, enter_sandbox_command, sandbox};
 
 use crate::{
-    fault::undo_beside,
     ledger::{Healer, Ledger, LedgerState},
+    overlap::undo_beside,
     process,
     state_dir::{RunRef, StateDir},
 };

@@ -1,8 +1,11 @@
-//! The kinds of fault, and which targets each can have.
+//! The kinds of fault: what each is called, does and takes. One table a family, beside the code of that family
+//! (`faults/`).
 
 use std::fmt;
 
-use crate::{nearest, target::Target};
+use serde::Serialize;
+
+use crate::{faults, nearest, target::Target};
 
 /// A kind of fault, as written in `--faults` and in schedules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,104 +14,131 @@ pub enum Kind {
     Kill,
     /// The node's processes stop being scheduled; they go on at the end.
     Pause,
-    /// Packets between hosts are dropped.
-    Partition,
     /// The primary is killed and a replica promoted in its place.
     Failover,
+    /// Packets between hosts are dropped.
+    Partition,
+    /// A partition that comes and goes.
+    Flap,
 }
 
-/// A kind in a sentence, for `schism list faults`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KindInfo {
-    /// The word in `--faults`.
-    pub name: &'static str,
-    /// What it does, on one line.
-    pub description: &'static str,
-    /// The targets it takes, without node names, which every kind but `failover` takes too.
-    pub targets: &'static [Target],
+/// What faults have in common: the part of the machine that they are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Family {
+    /// What runs on a node.
+    Process,
+    /// What is between nodes, and between nodes and clients.
+    Network,
 }
 
-/// Every kind of fault, in the order in which they are listed.
-#[must_use]
-pub fn kinds() -> Vec<KindInfo> {
-    Kind::ALL.iter().map(|kind| kind.info()).collect()
-}
-
-impl Kind {
+impl Family {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Kill, Self::Pause, Self::Partition, Self::Failover];
+    pub const ALL: [Self; 2] = [Self::Process, Self::Network];
 
-    /// The word in `--faults` and in schedules.
+    /// Its word in `--faults`, where it stands for all kinds of it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Kill => "kill",
-            Self::Pause => "pause",
-            Self::Partition => "partition",
-            Self::Failover => "failover",
+            Self::Process => "process",
+            Self::Network => "network",
         }
+    }
+}
+
+/// What `schism list faults` and `schism explain FAULT` tell of a kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KindInfo {
+    /// The kind.
+    pub kind: Kind,
+    /// The word in `--faults`.
+    pub name: &'static str,
+    /// What it is about.
+    pub family: Family,
+    /// What it does, on one line.
+    pub description: &'static str,
+    /// How it is done on a local cluster.
+    pub how: &'static str,
+    /// What must be seen from the victim's side while it is in force, and when it is over.
+    pub verified: &'static str,
+    /// What it typically breaks.
+    pub breaks: &'static str,
+    /// The targets it takes, node names apart; the first wants the fewest nodes.
+    pub targets: &'static [Target],
+    /// Whether it also takes a node's name.
+    pub takes_node: bool,
+    /// The fewest nodes with which it means something, whatever the target.
+    pub nodes_min: usize,
+    /// What a schedule may say of it beyond when and whom.
+    pub options: &'static [OptionInfo],
+    /// The option that `--faults KIND=VALUE` sets.
+    pub strength: Option<&'static str>,
+    /// Whether it does nothing when it is lifted at once.
+    pub needs_time: bool,
+    /// What it needs of the machine beyond what every run needs, as `schism doctor` names it.
+    pub capabilities: &'static [&'static str],
+}
+
+/// An option of a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct OptionInfo {
+    /// Its name in a schedule.
+    pub name: &'static str,
+    /// What it means and what it is unless given.
+    pub meaning: &'static str,
+}
+
+/// Every kind of fault, in the order in which they are listed.
+pub fn kinds() -> impl Iterator<Item = &'static KindInfo> {
+    faults::FAMILIES.iter().copied().flatten()
+}
+
+impl Kind {
+    /// The word in `--faults` and in schedules.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.info().name
+    }
+
+    /// What there is to know of it.
+    #[must_use]
+    pub fn info(self) -> &'static KindInfo {
+        kinds().find(|info| info.kind == self).expect("every kind is in its family's table: a test looks")
     }
 
     /// The kind of this name; an error lists the valid ones, nearest first.
     pub(crate) fn parse(name: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
-            let valid = Self::ALL.map(Self::name);
+        kinds().find(|info| info.name == name).map(|info| info.kind).ok_or_else(|| {
+            let valid: Vec<&str> = kinds().map(|info| info.name).collect();
             format!("unknown fault {name:?}; valid faults: {}, none", nearest::listed(name, &valid))
         })
     }
 
-    /// What it does and on whom.
-    #[must_use]
-    pub const fn info(self) -> KindInfo {
-        KindInfo { name: self.name(), description: self.description(), targets: self.targets() }
-    }
-
-    const fn description(self) -> &'static str {
-        match self {
-            Self::Kill => "SIGKILL every process of the target nodes; they are started again when the fault ends",
-            Self::Pause => "freeze every process of the target nodes; they go on, unaware, when the fault ends",
-            Self::Partition => {
-                "drop packets: the target nodes (with the clients beside them) from the rest, or a shape"
-            }
-            Self::Failover => {
-                "kill the primary and promote the most advanced replica; the old primary rejoins at the end"
-            }
-        }
-    }
-
     /// The targets it takes, node names apart.
     #[must_use]
-    pub const fn targets(self) -> &'static [Target] {
-        use Target::{All, Bridge, Halves, MajoritiesRing, Majority, Minority, One, OneWay, Primary, Replica};
-        match self {
-            Self::Kill | Self::Pause => &[Primary, Replica, One, Minority, Majority, All],
-            // Isolating a majority is the same cut as isolating the minority it leaves: one name is enough.
-            Self::Partition => &[Primary, Replica, One, Minority, Halves, OneWay, MajoritiesRing, Bridge],
-            Self::Failover => &[Primary],
-        }
+    pub fn targets(self) -> &'static [Target] {
+        self.info().targets
     }
 
     /// The fewest nodes with which this kind means something for this target.
     #[must_use]
-    pub const fn nodes_min(self, target: &Target) -> usize {
-        let nodes = target.nodes_min();
-        // A partition wants somebody on the other side, a failover somebody to promote.
-        if matches!(self, Self::Partition | Self::Failover) && nodes < 2 { 2 } else { nodes }
+    pub fn nodes_min(self, target: &Target) -> usize {
+        self.info().nodes_min.max(target.nodes_min())
     }
 
     /// The target of this name, if this kind can have it; an error lists the valid ones, nearest first.
     pub(crate) fn parse_target(self, name: &str) -> Result<Target, String> {
-        let valid: Vec<&str> = self.targets().iter().map(Target::name).collect();
         let target = Target::parse(name).ok().filter(|target| self.takes(target));
         target.ok_or_else(|| {
-            let node = if self == Self::Failover { "" } else { ", or a node (n1, n2, …)" };
+            let valid: Vec<&str> = self.targets().iter().map(Target::name).collect();
+            let node = if self.info().takes_node { ", or a node (n1, n2, …)" } else { "" };
             format!("a {self} has no target {name:?}; valid targets: {}{node}", nearest::listed(name, &valid))
         })
     }
 
     fn takes(self, target: &Target) -> bool {
         match target {
-            Target::Node(_) => self != Self::Failover,
+            Target::Node(_) => self.info().takes_node,
             role => self.targets().contains(role),
         }
     }
@@ -117,5 +147,37 @@ impl Kind {
 impl fmt::Display for Kind {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_is_told_once_and_whole() {
+        let names: BTreeSet<&str> = kinds().map(|info| info.name).collect();
+        assert_eq!(names.len(), kinds().count());
+        for info in kinds() {
+            assert_eq!(info.kind.info(), info);
+            for text in [info.description, info.how, info.verified, info.breaks] {
+                assert!(text.len() > 20, "{}: {text}", info.name);
+            }
+            assert!(!info.targets.is_empty(), "{}", info.name);
+            if let Some(strength) = info.strength {
+                assert!(info.options.iter().any(|option| option.name == strength), "{}", info.name);
+            }
+        }
+    }
+
+    /// A seed may draw a kind without a target where only the least demanding one fits.
+    #[test]
+    fn every_kinds_first_target_wants_the_fewest_nodes() {
+        for info in kinds() {
+            let least = info.targets.iter().map(Target::nodes_min).min();
+            assert_eq!(info.targets.first().map(Target::nodes_min), least, "{}", info.name);
+        }
     }
 }

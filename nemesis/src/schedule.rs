@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use draw::Window;
 pub use named::{NamedSchedule, named, names};
 
-use crate::{Kind, Target};
+use crate::{Fault, Kind, Target};
 
 /// Faults in order of their beginning. They may overlap.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -35,90 +35,6 @@ pub struct Entry {
     pub target: Target,
     /// A number drawn beforehand, from which the victims are chosen once the nodes' claims are known.
     pub draw: u64,
-}
-
-/// What is done, with its options.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// SIGKILL; started again at the end.
-    Kill,
-    /// Freeze; thawed at the end.
-    Pause,
-    /// Cut; lifted at the end.
-    Partition {
-        /// On which side the clients are.
-        clients: Clients,
-    },
-    /// A replica is promoted in the primary's place.
-    Failover(FailoverPlan),
-}
-
-/// How a replica takes the primary's place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FailoverPlan {
-    /// For how long the primary is isolated before anything else: what it acknowledges in this time no replica has.
-    pub cut_for_ms: u64,
-    /// On which side of that cut the clients are.
-    pub clients: Clients,
-    /// Whether the old primary is killed (while still cut off) before a replica is promoted. It is never started as a
-    /// primary again, only by rejoining. Without the kill, two nodes take writes: what happens to a team that
-    /// promotes without fencing.
-    pub kill: bool,
-    /// Whether the old primary is made to follow the new one at the end.
-    pub rejoin: Rejoin,
-}
-
-impl Default for FailoverPlan {
-    /// The orderly emergency: kill, promote, rejoin.
-    fn default() -> Self {
-        Self { cut_for_ms: 0, clients: Clients::WithNode, kill: true, rejoin: Rejoin::Heal }
-    }
-}
-
-/// On which side of a cut the clients are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Clients {
-    /// Each client site stays with the node it is beside.
-    #[default]
-    WithNode,
-    /// All client sites are on the side with the most nodes.
-    Majority,
-}
-
-/// Whether a deposed primary comes back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Rejoin {
-    /// It is made to follow the new primary when the fault ends.
-    #[default]
-    Heal,
-    /// It is left as it is, a second primary.
-    Never,
-}
-
-impl Fault {
-    /// Its kind, without options.
-    #[must_use]
-    pub const fn kind(&self) -> Kind {
-        match self {
-            Self::Kill => Kind::Kill,
-            Self::Pause => Kind::Pause,
-            Self::Partition { .. } => Kind::Partition,
-            Self::Failover(_) => Kind::Failover,
-        }
-    }
-
-    /// This kind with its default options.
-    #[must_use]
-    pub fn of(kind: Kind) -> Self {
-        match kind {
-            Kind::Kill => Self::Kill,
-            Kind::Pause => Self::Pause,
-            Kind::Partition => Self::Partition { clients: Clients::default() },
-            Kind::Failover => Self::Failover(FailoverPlan::default()),
-        }
-    }
 }
 
 impl Entry {

@@ -1,14 +1,17 @@
-//! `--faults partition:primary,kill`: which faults a seed may draw from.
+//! `--faults partition:primary,kill`: which faults a seed may draw from. An item is `KIND`, `KIND:TARGET`, or, for kinds
+//! that have a strength, `KIND=STRENGTH` and `KIND=STRENGTH:TARGET`.
 
 use std::{fmt, str::FromStr};
 
-use crate::{Kind, Target};
+use crate::{Fault, Kind, Target, options::Options};
 
 /// One item of `--faults`: a kind, and a target where the user chose it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FaultSpec {
     /// The kind of fault.
     pub kind: Kind,
+    /// The fault with its strength, where the user chose one; `None`: the seed draws one for every fault.
+    pub fault: Option<Fault>,
     /// Whom it hurts; `None`: the seed chooses anew for every fault.
     pub target: Option<Target>,
 }
@@ -53,31 +56,49 @@ impl FromStr for FaultSpec {
             Some((kind, target)) => (kind, Some(target)),
             None => (item, None),
         };
+        let (kind, strength) = match kind.split_once('=') {
+            Some((kind, strength)) => (kind, Some(strength)),
+            None => (kind, None),
+        };
         let kind = Kind::parse(kind).map_err(SpecError)?;
         let target = target.map(|name| kind.parse_target(name)).transpose().map_err(SpecError)?;
-        Ok(Self { kind, target })
+        let fault = strength.map(|strength| of_strength(kind, strength, target.as_ref())).transpose()?;
+        Ok(Self { kind, fault, target })
     }
+}
+
+fn of_strength(kind: Kind, strength: &str, target: Option<&Target>) -> Result<Fault, SpecError> {
+    let Some(option) = kind.info().strength else {
+        return Err(SpecError(format!("a {kind} has no strength: write {kind}, not {kind}={strength}")));
+    };
+    let mut options = Options::default();
+    options.set(option, strength);
+    Fault::read(kind, target, options).map_err(|error| SpecError(format!("{kind}: {}", error.problem)))
 }
 
 impl fmt::Display for FaultSpec {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.target {
-            Some(target) => write!(formatter, "{}:{target}", self.kind),
-            None => write!(formatter, "{}", self.kind),
+        formatter.write_str(self.kind.name())?;
+        if let (Some(fault), Some(option)) = (&self.fault, self.kind.info().strength)
+            && let Some(strength) = fault.write().into_values().get(option)
+        {
+            write!(formatter, "={}", strength.as_str().unwrap_or_default())?;
         }
+        self.target.as_ref().map_or(Ok(()), |target| write!(formatter, ":{target}"))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kinds;
 
     #[test]
     fn every_kind_and_target_parses_to_itself() {
-        for kind in Kind::ALL {
-            assert_eq!(kind.name().parse::<FaultSpec>(), Ok(FaultSpec { kind, target: None }));
+        for kind in kinds().map(|info| info.kind) {
+            assert_eq!(kind.name().parse::<FaultSpec>(), Ok(FaultSpec { kind, fault: None, target: None }));
             for target in kind.targets() {
-                let spec = FaultSpec { kind, target: Some(target.clone()) };
+                let spec = FaultSpec { kind, fault: None, target: Some(target.clone()) };
                 assert_eq!(spec.to_string().parse(), Ok(spec));
             }
         }
@@ -96,6 +117,7 @@ mod tests {
             ("partition:halve", "valid targets: halves, "),
             ("partition:majority", "valid targets: minority, "),
             ("failover:n1", "valid targets: primary"),
+            ("kill=9", "a kill has no strength: write kill"),
             ("kill:", "a kill has no target \"\""),
             ("none,kill", "stands alone"),
         ] {

@@ -17,63 +17,21 @@ const RECOVERY_LIMIT: Duration = Duration::from_secs(60);
 
 type Anything<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
-/// Short times: what is tested is that faults take hold and end, not what they do to data.
-const POSTGRES: &str = r#"
-[[fault]]
-at = 0
-for = "1s"
-kind = "partition"
-target = "one-way"
-[[fault]]
-at = "4s"
-for = "1s"
-kind = "partition"
-target = "majorities-ring"
-[[fault]]
-at = "8s"
-for = "1s"
-kind = "pause"
-target = "primary"
-[[fault]]
-at = "12s"
-for = "1s"
-kind = "kill"
-target = "replica"
-[[fault]]
-at = "16s"
-for = "3s"
-kind = "failover"
-cut-for = "1s"
-[[fault]]
-at = "26s"
-for = "500ms"
-kind = "kill"
-target = "all"
-"#;
+/// A schedule, and the target that it is carried out on.
+struct Case {
+    name: &'static str,
+    target: &'static str,
+    schedule: &'static str,
+}
 
-const REDIS: &str = r#"
-[[fault]]
-at = 0
-for = "2s"
-kind = "partition"
-target = "halves"
-clients = "majority"
-[[fault]]
-at = "1s"
-for = "3s"
-kind = "partition"
-target = "primary"
-[[fault]]
-at = "8s"
-for = "1s"
-kind = "pause"
-target = "minority"
-[[fault]]
-at = "12s"
-for = "1s"
-kind = "kill"
-target = "primary"
-"#;
+macro_rules! case {
+    ($name:literal, $target:literal) => {
+        Case { name: $name, target: $target, schedule: include_str!(concat!("schedules/", $name, ".toml")) }
+    };
+}
+
+/// Each in a cluster of its own.
+const CASES: &[Case] = &[case!("basic-postgres", "postgres/async"), case!("basic-redis", "redis/sentinel")];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -105,22 +63,24 @@ fn tests() -> Anything {
         println!("skipped: no sandbox on this machine: {missing}");
         return Ok(());
     }
-    for (target, program) in [("postgres/async", "postgres"), ("redis/sentinel", "redis-server")] {
+    for case in CASES {
+        let program = if case.target.starts_with("postgres") { "postgres" } else { "redis-server" };
         let installed = capabilities.servers.iter().any(|server| server.name == program && server.path.is_some());
         if installed {
-            run(target)?;
+            run(case)?;
         } else {
-            println!("skipped: {target}: {program} is not installed");
+            println!("skipped: {}: {program} is not installed", case.name);
         }
     }
     Ok(())
 }
 
-fn run(target: &str) -> Anything {
+fn run(case: &Case) -> Anything {
+    let name = case.name;
     let directory = tempfile::tempdir()?;
-    let run_id = format!("test-{}-{}", target.replace('/', "-"), std::process::id());
+    let run_id = format!("test-{name}-{}", std::process::id());
     let ledger = Ledger::create(&directory.path().join("ledger.jsonl"), &run_id)?;
-    let args: [OsString; 4] = ["inside".into(), directory.path().into(), target.into(), run_id.clone().into()];
+    let args: [OsString; 4] = ["inside".into(), directory.path().into(), name.into(), run_id.clone().into()];
     let mut inside = sandbox::spawn_inside(&args, &run_id)?;
     ledger.sandbox(inside.init_pid, inside.init_start_ticks, inside.cgroup_root.as_deref())?;
     let status = inside.child.wait()?;
@@ -128,24 +88,25 @@ fn run(target: &str) -> Anything {
         sandbox::remove_leftovers(root)?;
     }
     ledger.closed(Healer::Run)?;
-    if status.success() { Ok(()) } else { Err(format!("{target}: {status}").into()) }
+    if status.success() { Ok(()) } else { Err(format!("{name}: {status}").into()) }
 }
 
-fn inside(directory: &Path, target: &str, run_id: &str) -> Anything {
+fn inside(directory: &Path, name: &str, run_id: &str) -> Anything {
+    let case = CASES.iter().find(|case| case.name == name).ok_or("no such case")?;
     sandbox::prepare_inside()?;
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(faults(directory, target, run_id))
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(faults(directory, case, run_id))
 }
 
-async fn faults(directory: &Path, target: &str, run_id: &str) -> Anything {
+async fn faults(directory: &Path, case: &Case, run_id: &str) -> Anything {
     let spec = ClusterSpec {
-        target: target.parse()?,
+        target: case.target.parse()?,
         settings: [].into(),
         nodes_dir: directory.join("nodes"),
         run_id: run_id.to_owned(),
         client_sites: 3,
     };
     let cluster = Arc::new(Cluster::start(spec).await?);
-    let schedule = Schedule::from_toml(if target.starts_with("postgres") { POSTGRES } else { REDIS }, Seed::new(1))?;
+    let schedule = Schedule::from_toml(case.schedule, Seed::new(1))?;
     schedule.check(cluster.node_names(), cluster.supports("failover"))?;
     let planned = schedule.entries().len();
     let ledger = Arc::new(Ledger::append_to(&directory.join("ledger.jsonl"))?);
@@ -163,12 +124,16 @@ async fn faults(directory: &Path, target: &str, run_id: &str) -> Anything {
         }
     }
     let recovery = recovered(&cluster).await;
+    let remains = cluster.remains().await?;
     cluster.shutdown().await?;
     recovery?;
     if outcome.injected != planned || !outcome.failures.is_empty() {
         return Err(format!("{outcome:?}").into());
     }
-    println!("{target}: {planned} faults injected, verified and healed");
+    if !remains.is_empty() {
+        return Err(format!("left in the cluster: {}", remains.join("; ")).into());
+    }
+    println!("{}: {planned} faults injected, verified and healed", case.name);
     Ok(())
 }
 

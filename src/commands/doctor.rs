@@ -2,9 +2,9 @@
 
 use schism_cluster::{
     Database, TargetName, Topology,
-    sandbox::{Capabilities, Isolation, ServerBinary, capabilities},
+    sandbox::{Capabilities, Capability, Isolation, ServerBinary, capabilities},
 };
-use schism_nemesis::{StateDir, UndoCommand};
+use schism_nemesis::{Schedule, StateDir, UndoCommand};
 
 use crate::{
     cli::{DoctorArgs, HealArgs},
@@ -69,7 +69,7 @@ fn describe(found: &Capabilities) -> String {
 }
 
 /// Refuses a run that this machine cannot do, before it leaves a trace.
-pub(crate) fn require(target: TargetName) -> anyhow::Result<()> {
+pub(crate) fn require(target: TargetName, schedule: &Schedule) -> anyhow::Result<()> {
     let found = schism_cluster::sandbox::capabilities();
     let needed: &[&str] = match (target.database(), target.topology()) {
         (Database::Postgres, _) => &["postgres"],
@@ -92,6 +92,19 @@ pub(crate) fn require(target: TargetName) -> anyhow::Result<()> {
             ability.missing.as_deref().unwrap_or_default(),
             ability.fix
         );
+    }
+    for entry in schedule.entries() {
+        let kind = entry.fault.kind();
+        let lacks =
+            |ability: &&Capability| ability.missing.is_some() && kind.info().capabilities.contains(&ability.name);
+        if let Some(ability) = found.system.iter().find(lacks) {
+            return Err(usage(format!(
+                "the fault {kind} needs {} on this machine: {}; get it with: {}, or leave the fault out",
+                ability.name,
+                ability.missing.as_deref().unwrap_or_default(),
+                ability.fix
+            )));
+        }
     }
     Ok(())
 }

@@ -1,10 +1,11 @@
-//! `schism explain`: what an anomaly is and what a consistency model promises.
+//! `schism explain`: what an anomaly is, what a consistency model promises, and what a fault does.
 
 use std::fmt::Write as _;
 
 use schism_checker::isolation::explain::{
     AnomalyExplanation, Explanation, Group, ModelExplanation, anomalies, explain as explanation, models, names,
 };
+use schism_nemesis::KindInfo;
 use serde_json::json;
 
 use super::list;
@@ -31,9 +32,14 @@ pub(crate) fn explain(args: &ExplainArgs) -> anyhow::Result<u8> {
         return Ok(exit::VALID);
     };
     let Some(found) = explanation(name) else {
+        if let Some(fault) = schism_nemesis::kinds().find(|fault| fault.name.eq_ignore_ascii_case(name)) {
+            return fault_explained(fault, args.json);
+        }
         // What `schism list` knows a line of.
         let Some(row) = list::named(name) else {
-            crate::plan::choose("anomaly or consistency model", name, &names())?;
+            let faults = schism_nemesis::kinds().map(|fault| fault.name);
+            let names: Vec<&str> = names().into_iter().chain(faults).collect();
+            crate::plan::choose("anomaly, consistency model or fault", name, &names)?;
             return Ok(exit::VALID);
         };
         if args.json {
@@ -65,7 +71,10 @@ fn all_names() -> String {
         }
         text.push('\n');
     }
-    text.push_str("schism explain NAME tells what one of them is.\n");
+    let faults: Vec<&str> = schism_nemesis::kinds().map(|fault| fault.name).collect();
+    text.push_str("Faults\n");
+    paragraph(&mut text, "    ", "    ", &faults.join(", "));
+    text.push_str("\nschism explain NAME tells what one of them is.\n");
     text
 }
 
@@ -136,6 +145,47 @@ fn of_model(model: &ModelExplanation) -> String {
     if let Some(databases) = model.databases {
         fact(&mut text, "databases", databases);
     }
+    text
+}
+
+fn fault_explained(fault: &KindInfo, json: bool) -> anyhow::Result<u8> {
+    if json {
+        let options: serde_json::Map<String, serde_json::Value> =
+            fault.options.iter().map(|option| (option.name.to_owned(), option.meaning.into())).collect();
+        print_line(&serde_json::to_string_pretty(&json!({
+            "name": fault.name,
+            "family": fault.family,
+            "description": fault.description,
+            "how": fault.how,
+            "verified": fault.verified,
+            "breaks": fault.breaks,
+            "targets": list::fault_targets(fault),
+            "options": options,
+            "strength": fault.strength,
+            "needs": fault.capabilities,
+        }))?)?;
+    } else {
+        print(&of_fault(fault))?;
+    }
+    Ok(exit::VALID)
+}
+
+fn of_fault(fault: &KindInfo) -> String {
+    let mut text = format!("{}: a fault of the family {}\n\n", fault.name, fault.family.name());
+    paragraph(&mut text, "", "", fault.description);
+    text.push('\n');
+    fact(&mut text, "how", fault.how);
+    fact(&mut text, "verified", fault.verified);
+    fact(&mut text, "breaks", fault.breaks);
+    fact(&mut text, "targets", &list::fault_targets(fault));
+    for option in fault.options {
+        fact(&mut text, option.name, option.meaning);
+    }
+    if !fault.capabilities.is_empty() {
+        fact(&mut text, "needs", &format!("{} (schism doctor)", fault.capabilities.join(", ")));
+    }
+    let by_strength = fault.strength.map(|option| format!("; --faults {}=VALUE sets `{option}`", fault.name));
+    fact(&mut text, "use", &format!("--faults {}{}", fault.name, by_strength.unwrap_or_default()));
     text
 }
 

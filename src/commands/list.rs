@@ -26,12 +26,9 @@ pub(crate) fn list(args: &ListArgs) -> anyhow::Result<u8> {
     Ok(exit::VALID)
 }
 
-/// A row of a workload or a kind of faults, for whoever asks what a name means.
+/// A row of a workload, for whoever asks what a name means.
 pub(super) fn named(name: &str) -> Option<Value> {
-    workloads()
-        .into_iter()
-        .chain(faults())
-        .find(|row| row["name"].as_str().is_some_and(|known| known.eq_ignore_ascii_case(name)))
+    workloads().into_iter().find(|row| row["name"].as_str().is_some_and(|known| known.eq_ignore_ascii_case(name)))
 }
 
 /// Each row as people read it.
@@ -97,16 +94,22 @@ fn describe(workload: &str) -> &'static str {
 }
 
 fn faults() -> Vec<Value> {
-    let row = |info: schism_nemesis::KindInfo| {
-        let targets: Vec<String> = info.targets.iter().map(|target| target.name().to_owned()).collect();
-        let node = if info.name == "failover" { "" } else { ", or a node's name" };
-        json!({
-            "name": info.name,
-            "description": info.description,
-            "options": { "targets": format!("{}{node}", targets.join(", ")) },
-        })
-    };
-    schism_nemesis::kinds().into_iter().map(row).collect()
+    schism_nemesis::kinds().map(fault).collect()
+}
+
+/// A row of a kind of faults; `schism explain` tells more of it.
+fn fault(info: &schism_nemesis::KindInfo) -> Value {
+    let own = info.options.iter().map(|option| (option.name.to_owned(), Value::String(option.meaning.to_owned())));
+    let options: serde_json::Map<String, Value> =
+        [("targets".to_owned(), Value::String(fault_targets(info)))].into_iter().chain(own).collect();
+    json!({ "name": info.name, "family": info.family, "description": info.description, "options": options })
+}
+
+/// What may stand behind the colon of `--faults KIND:TARGET`.
+pub(super) fn fault_targets(info: &schism_nemesis::KindInfo) -> String {
+    let targets: Vec<&str> = info.targets.iter().map(schism_nemesis::Target::name).collect();
+    let node = if info.takes_node { ", or a node's name" } else { "" };
+    format!("{}{node}", targets.join(", "))
 }
 
 fn schedules() -> Vec<Value> {

@@ -36,7 +36,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
     let plan = from_args(&args.test)?;
     if let Target::Local(name) = plan.target()? {
         refuse_hidden(&args.results)?;
-        crate::commands::doctor::require(name)?;
+        crate::commands::doctor::require(name, &plan.schedule)?;
     }
     let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--json").collect();
     let directory = ResultDir::create(&args.results, &plan)?;

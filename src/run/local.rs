@@ -9,9 +9,9 @@ use std::{
 
 use anyhow::Context as _;
 use futures::future::BoxFuture;
-use schism_checker::history::{ClaimEvent, FaultEvent, FaultStage, RecoveryEvent};
+use schism_checker::history::{ClaimEvent, FaultEvent, FaultStage, MeasuredStrength, RecoveryEvent};
 use schism_cluster::{Cluster, ClusterSpec, Database, RecoveryGoal, TargetName};
-use schism_nemesis::{Fault, Ledger, Nemesis, NemesisEvent, NemesisStage, Rejoin, Schedule};
+use schism_nemesis::{Fault, Ledger, Measured, Nemesis, NemesisEvent, NemesisStage, Rejoin, Schedule};
 use schism_workloads::client::{
     Connect, Dial,
     postgres::{self, Postgres},
@@ -240,8 +240,14 @@ fn fault_event(event: NemesisEvent) -> FaultEvent {
         victims: event.victims,
         detail: event.detail,
         verified: event.verified,
+        measured: event.measured.into_iter().map(measured).collect(),
         effective_ns: event.effective_ns,
     }
+}
+
+fn measured(strength: Measured) -> MeasuredStrength {
+    let Measured { what, asked, got, unit } = strength;
+    MeasuredStrength { what, asked, got, unit }
 }
 
 /// A schedule that leaves a deposed primary as it is ends with two primaries, by plan: then it is enough that every

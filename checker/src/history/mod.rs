@@ -35,7 +35,9 @@ pub use event::{Event, EventType, F, Mop, OpError, Process, Value};
 pub use jsonl::{Loaded, ReadOptions, parse_event, read, write_event, write_header};
 pub use predicate::Predicate;
 pub use problem::{Problem, Problems};
-pub use side::{ClaimEvent, ClaimedRole, FaultEvent, FaultStage, Header, Phase, PhaseEvent, RecoveryEvent};
+pub use side::{
+    ClaimEvent, ClaimedRole, FaultEvent, FaultStage, Header, MeasuredStrength, Phase, PhaseEvent, RecoveryEvent,
+};
 pub use txns::MopRef;
 pub(crate) use txns::{MopKind, TxnKind, Txns};
 pub(crate) use value::plain;

@@ -230,6 +230,7 @@ impl Parser {
                     victims: victims.iter().flat_map(|list| list.split(',')).map(Into::into).collect(),
                     detail: String::new(),
                     verified: String::new(),
+                    measured: Vec::new(),
                     effective_ns: effective.then_some(time_ns),
                 };
                 (Process::Nemesis, *kind, serde_json::to_value(fault))

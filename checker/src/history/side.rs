@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A step in the life of a fault: process `"nemesis"`, `f` the fault's kind (`partition`, `kill`, …), `value` this.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct FaultEvent {
     /// The fault's position in the schedule; all its events carry the same one.
@@ -24,10 +24,27 @@ pub struct FaultEvent {
     /// How it was verified from the victim's side; empty before that.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub verified: String,
+    /// How strong it was found to be, where it has a strength; empty before that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub measured: Vec<MeasuredStrength>,
     /// When the fault took hold or was lifted (the moment the action returned, before its verification), in
     /// nanoseconds since the run started; `None` at the stages that come before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective_ns: Option<u64>,
+}
+
+/// A strength of a fault that was asked for and measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct MeasuredStrength {
+    /// What: `round trip n1→n2`.
+    pub what: String,
+    /// What it should be.
+    pub asked: f64,
+    /// What it was.
+    pub got: f64,
+    /// Of both: `ms`.
+    pub unit: String,
 }
 
 /// Stages of a fault, in order.

@@ -11,10 +11,11 @@ use tokio::time::{Instant, sleep_until};
 use super::{FAILOVER_LIMIT, InForce, Nemesis, Stop, bounded};
 use crate::{
     Entry, FailoverPlan, Rejoin, Target,
-    expect::{self, Expect},
+    expect::{self, Expect, Seen},
     fabric::Fabric,
-    fault::{Injection, expect_beside, undo_beside},
-    grudge,
+    faults, grudge,
+    injection::Injection,
+    overlap::{expect_beside, undo_beside},
     target::Role,
 };
 
@@ -27,7 +28,7 @@ impl<F: Fabric> Nemesis<F> {
             self.bring_back(entry.id, old).await;
         }
         let effective_ns = result?;
-        Ok(InForce { detail: told.done.join("; "), verified: told.seen.join("; "), effective_ns })
+        Ok(InForce { detail: told.done.join("; "), seen: told.seen, effective_ns })
     }
 
     async fn replace_primary(
@@ -46,16 +47,16 @@ impl<F: Fabric> Nemesis<F> {
             // Looking whether it bites takes a part of its time, not more of it.
             let until = Instant::now() + Duration::from_millis(plan.cut_for_ms);
             self.refuse_late(id)?;
-            told.seen.push(self.see(id, &cut.bites).await?);
+            told.seen.and(self.see(id, &cut.bites).await?);
             self.unless_cancelled(sleep_until(until)).await.ok_or(Stop::Cancelled)?;
         }
         if plan.kill {
-            let kill = Injection::kill(&victims);
+            let kill = faults::kill(&victims);
             let gone_ns = self.run_steps(&kill.steps).await?;
             told.gone_ns = Some(gone_ns);
             told.did(gone_ns, &kill.detail);
             self.refuse_late(id)?;
-            told.seen.push(self.see(id, &kill.bites).await?);
+            told.seen.and(self.see(id, &kill.bites).await?);
         }
         let failover = bounded(FAILOVER_LIMIT, self.fabric.failover(&victims)).await;
         let promoted_ns = self.now_ns();
@@ -72,14 +73,14 @@ impl<F: Fabric> Nemesis<F> {
         if let Some(cut) = &cut {
             let undo = undo_beside(&cut.undo, &self.beside(id)).now;
             told.did(self.run_steps(&undo).await?, "reconnected");
-            told.seen.push(self.see(id, &cut.heals).await?);
+            told.seen.and(self.see(id, &cut.heals).await?);
             self.forget_cut(id).await?;
         }
-        told.seen.push(self.see(id, &[Expect::Primary { node: failover.new_primary }]).await?);
+        told.seen.and(self.see(id, &[Expect::Primary { node: failover.new_primary }]).await?);
         Ok(told.gone_ns.unwrap_or(promoted_ns))
     }
 
-    async fn see(&self, id: u32, expects: &[Expect]) -> Result<String, String> {
+    async fn see(&self, id: u32, expects: &[Expect]) -> Result<Seen, String> {
         expect::check(&self.fabric, &expect_beside(expects, &self.beside(id))).await
     }
 
@@ -102,7 +103,7 @@ impl<F: Fabric> Nemesis<F> {
         if replaced || open.rejoin.is_some() {
             open.rejoin = Some(old.to_owned());
         } else {
-            let kill = Injection::kill(&[old.to_owned()]);
+            let kill = faults::kill(&[old.to_owned()]);
             open.injection.undo.extend(kill.undo);
             open.injection.heals.extend(kill.heals);
         }
@@ -113,7 +114,7 @@ impl<F: Fabric> Nemesis<F> {
 #[derive(Default)]
 struct Progress {
     done: Vec<String>,
-    seen: Vec<String>,
+    seen: Seen,
     /// When the old primary was killed.
     gone_ns: Option<u64>,
 }

@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, MutexGuard},
 };
 
-use schism_cluster::{Claim, Failover, NodeState, Probe, SandboxInfo};
+use schism_cluster::{Claim, Failover, Gauge, NodeState, Probe, SandboxInfo};
 use schism_seed::Seed;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -35,6 +35,8 @@ struct FakeState {
     /// By term; the nodes that claim to be primary.
     primaries: BTreeMap<String, u64>,
     lies: Lies,
+    /// What every gauge shows.
+    measures: f64,
     /// What was done, each with the faults that the ledger said were in force at that moment.
     log: Vec<String>,
 }
@@ -118,6 +120,10 @@ impl Fabric for Fake {
         }
         sleep(timeout).await;
         Probe::Silent
+    }
+
+    async fn measure(&self, _: &Gauge) -> Result<f64, String> {
+        Ok(self.state().measures)
     }
 
     fn node_state(&self, node: &str) -> NodeState {

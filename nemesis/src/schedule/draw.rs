@@ -2,8 +2,8 @@
 
 use schism_seed::{Seed, Stream};
 
-use super::{Entry, Fault, Schedule, ScheduleError, fits};
-use crate::{FaultSpec, Kind, Target};
+use super::{Entry, Schedule, ScheduleError, fits};
+use crate::{Fault, FaultSpec, Kind, Target};
 
 /// When drawn faults may happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,27 +60,30 @@ impl Schedule {
 /// A kind and the targets that it may have here.
 struct Choice {
     kind: Kind,
+    /// With its strength, where the user gave one; else every fault draws its own.
+    fault: Option<Fault>,
     targets: Vec<Target>,
 }
 
 impl Choice {
     fn of(spec: &FaultSpec, nodes: usize) -> Result<Self, ScheduleError> {
-        let kind = spec.kind;
+        let (kind, fault) = (spec.kind, spec.fault.clone());
         if let Some(target) = &spec.target {
             fits(kind, target, nodes)?;
-            return Ok(Self { kind, targets: vec![target.clone()] });
+            return Ok(Self { kind, fault, targets: vec![target.clone()] });
         }
         // Every kind's first target is the one that wants the least.
         fits(kind, &kind.targets()[0], nodes)?;
         let fitting = kind.targets().iter().filter(|target| fits(kind, target, nodes).is_ok());
-        Ok(Self { kind, targets: fitting.cloned().collect() })
+        Ok(Self { kind, fault, targets: fitting.cloned().collect() })
     }
 
     fn entry(&self, stream: &mut Stream, at_ms: u64, for_ms: u64) -> Entry {
         let target = self.targets[stream.index(self.targets.len())].clone();
         // 32 bits are plenty, and TOML has no unsigned 64-bit integers.
         let draw = stream.below(1 << 32);
-        Entry { id: 0, at_ms, for_ms, fault: Fault::of(self.kind), target, draw }
+        let fault = self.fault.clone().unwrap_or_else(|| Fault::drawn(self.kind, stream));
+        Entry { id: 0, at_ms, for_ms, fault, target, draw }
     }
 }
 
@@ -143,7 +146,7 @@ mod tests {
             let schedule = drawn("kill,partition,pause,failover", seed, &MINUTE, 5).unwrap();
             seen.extend(schedule.entries().iter().map(|entry| (entry.fault.kind(), entry.target.clone())));
         }
-        for kind in Kind::ALL {
+        for kind in [Kind::Kill, Kind::Partition, Kind::Pause, Kind::Failover] {
             for target in kind.targets() {
                 assert!(seen.contains(&(kind, target.clone())), "{kind}:{target} was never drawn");
             }

@@ -18,17 +18,18 @@
 //! rejoin = "heal"        # or "never", only without the kill
 //! ```
 
-use std::fmt;
+use std::collections::BTreeMap;
 
 use schism_seed::Seed;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use toml::Spanned;
 
-use super::{Clients, Entry, FailoverPlan, Fault, Rejoin, Schedule, ScheduleError};
-use crate::{Kind, Target};
-
-/// A day: longer than any run, and far from where sums of times overflow.
-const TIME_MAX_MS: u64 = 24 * 60 * 60 * 1_000;
+use super::{Entry, Schedule, ScheduleError};
+use crate::{
+    Fault, Kind, Target,
+    options::{OptionError, Options},
+};
 
 impl Schedule {
     /// Reads a schedule file. Where an entry has no `draw` of its own, the seed's stream `faults` gives it.
@@ -40,13 +41,16 @@ impl Schedule {
         let mut stream = seed.stream("faults");
         let mut entries = Vec::new();
         for (number, spanned) in (1..).zip(file.fault) {
-            let start = spanned.span().start;
+            let header = spanned.span().start;
+            let fields = spanned.into_inner();
             // Drawn for every entry, used or not: giving one entry its number must not change the others'.
             let drawn = stream.below(1 << 32);
-            let entry = spanned.into_inner().into_entry(drawn).map_err(|problem| ScheduleError::File {
-                entry: Some(number),
-                line: line_of(text, start),
-                problem,
+            let places: BTreeMap<String, usize> =
+                fields.keys().map(|key| (key.get_ref().clone(), key.span().start)).collect();
+            let values = fields.into_iter().map(|(key, value)| (key.into_inner(), value)).collect();
+            let entry = read_entry(values, Some(drawn)).map_err(|OptionError { option, problem }| {
+                let place = option.and_then(|option| places.get(&option).copied()).unwrap_or(header);
+                ScheduleError::File { entry: Some(number), line: line_of(text, place), problem }
             })?;
             entries.push(entry);
         }
@@ -66,7 +70,7 @@ impl Schedule {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawSchedule {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    fault: Vec<RawEntry>,
+    fault: Vec<BTreeMap<String, Value>>,
 }
 
 /// The same as a file, where an error can name its line.
@@ -74,109 +78,48 @@ pub(crate) struct RawSchedule {
 #[serde(deny_unknown_fields)]
 struct RawFile {
     #[serde(default)]
-    fault: Vec<Spanned<RawEntry>>,
+    fault: Vec<Spanned<BTreeMap<Spanned<String>, Value>>>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct RawEntry {
-    at: Millis,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    r#for: Option<Millis>,
-    kind: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    target: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    clients: Option<Clients>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    cut_for: Option<Millis>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    kill: Option<bool>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    rejoin: Option<Rejoin>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    draw: Option<u64>,
+/// When, what, whom; what is left over are the options of that kind.
+fn read_entry(values: BTreeMap<String, Value>, drawn: Option<u64>) -> Result<Entry, OptionError> {
+    let mut options = Options::new(values);
+    let missing = |field: &str| OptionError::from(format!("missing field `{field}`"));
+    let at_ms = options.millis("at")?.ok_or_else(|| missing("at"))?;
+    let for_ms = options.millis("for")?.unwrap_or(0);
+    let draw = options.word("draw")?.or(drawn).ok_or_else(|| missing("draw"))?;
+    let kind = options.parsed("kind", Kind::parse)?.ok_or_else(|| missing("kind"))?;
+    let target = match options.parsed("target", |name| kind.parse_target(name))? {
+        Some(target) => target,
+        None if kind == Kind::Failover => Target::Primary,
+        None => return Err(format!("a {kind} in a schedule needs a `target`").into()),
+    };
+    let fault = Fault::read(kind, Some(&target), options)?;
+    if for_ms == 0 && kind.info().needs_time {
+        return Err(format!("a {kind} needs `for`: lifted at once it does nothing").into());
+    }
+    Ok(Entry { id: 0, at_ms, for_ms, fault, target, draw })
 }
 
-impl RawEntry {
-    fn into_entry(self, drawn: u64) -> Result<Entry, String> {
-        let kind = Kind::parse(&self.kind)?;
-        let target = self.target(kind)?;
-        let fault = self.fault(kind, &target)?;
-        let for_ms = self.r#for.map_or(0, |time| time.0);
-        if for_ms == 0 && matches!(kind, Kind::Pause | Kind::Partition) {
-            return Err(format!("a {kind} needs `for`: lifted at once it does nothing"));
-        }
-        Ok(Entry { id: 0, at_ms: self.at.0, for_ms, fault, target, draw: self.draw.unwrap_or(drawn) })
+fn write_entry(entry: &Entry) -> BTreeMap<String, Value> {
+    let mut options = entry.fault.write();
+    options.set_millis("at", entry.at_ms);
+    if entry.for_ms > 0 {
+        options.set_millis("for", entry.for_ms);
     }
-
-    fn target(&self, kind: Kind) -> Result<Target, String> {
-        match (&self.target, kind) {
-            (Some(name), _) => kind.parse_target(name),
-            (None, Kind::Failover) => Ok(Target::Primary),
-            (None, _) => Err(format!("a {kind} in a schedule needs a `target`")),
-        }
-    }
-
-    fn fault(&self, kind: Kind, target: &Target) -> Result<Fault, String> {
-        self.refuse_foreign_options(kind)?;
-        let clients = self.clients.unwrap_or_default();
-        match kind {
-            Kind::Kill => Ok(Fault::Kill),
-            Kind::Pause => Ok(Fault::Pause),
-            Kind::Partition => {
-                let sides = !matches!(target, Target::OneWay | Target::MajoritiesRing | Target::Bridge);
-                if clients == Clients::Majority && !sides {
-                    return Err(format!("`clients = \"majority\"` wants two sides; partition:{target} has none"));
-                }
-                Ok(Fault::Partition { clients })
-            }
-            Kind::Failover => self.failover(clients).map(Fault::Failover),
-        }
-    }
-
-    fn failover(&self, clients: Clients) -> Result<FailoverPlan, String> {
-        let default = FailoverPlan::default();
-        let plan = FailoverPlan {
-            cut_for_ms: self.cut_for.map_or(0, |time| time.0),
-            clients,
-            kill: self.kill.unwrap_or(default.kill),
-            rejoin: self.rejoin.unwrap_or(default.rejoin),
-        };
-        if plan.kill && plan.rejoin == Rejoin::Never {
-            return Err(
-                "a killed primary that never rejoins stays dead: `rejoin = \"never\"` wants `kill = false`".into()
-            );
-        }
-        if plan.cut_for_ms == 0 && self.clients.is_some() {
-            return Err("`clients` says who is cut off together: it wants `cut-for`".into());
-        }
-        Ok(plan)
-    }
-
-    fn refuse_foreign_options(&self, kind: Kind) -> Result<(), String> {
-        let failover = kind == Kind::Failover;
-        let given = [
-            ("clients", self.clients.is_some(), failover || kind == Kind::Partition),
-            ("cut-for", self.cut_for.is_some(), failover),
-            ("kill", self.kill.is_some(), failover),
-            ("rejoin", self.rejoin.is_some(), failover),
-        ];
-        match given.iter().find(|(_, given, allowed)| *given && !allowed) {
-            Some((option, ..)) => Err(format!("a {kind} has no option `{option}`")),
-            None => Ok(()),
-        }
-    }
+    options.set("kind", entry.fault.kind().name());
+    options.set("target", entry.target.name());
+    options.set("draw", entry.draw);
+    options.into_values()
 }
 
 impl TryFrom<RawSchedule> for Schedule {
     type Error = ScheduleError;
 
     fn try_from(raw: RawSchedule) -> Result<Self, ScheduleError> {
-        let entry = |(number, raw): (usize, RawEntry)| {
+        let entry = |(number, values): (usize, BTreeMap<String, Value>)| {
             // A stored plan says everything; a number made up here would be another plan.
-            let draw = raw.draw.ok_or_else(|| "missing field `draw`".to_owned());
-            draw.and_then(|draw| raw.into_entry(draw)).map_err(|problem| ScheduleError::Data { entry: number, problem })
+            read_entry(values, None).map_err(|error| ScheduleError::Data { entry: number, problem: error.problem })
         };
         (1..).zip(raw.fault).map(entry).collect::<Result<_, _>>().map(Self::new)
     }
@@ -184,111 +127,7 @@ impl TryFrom<RawSchedule> for Schedule {
 
 impl From<Schedule> for RawSchedule {
     fn from(schedule: Schedule) -> Self {
-        Self { fault: schedule.entries.into_iter().map(RawEntry::from).collect() }
-    }
-}
-
-impl From<Entry> for RawEntry {
-    fn from(entry: Entry) -> Self {
-        let mut raw = Self {
-            at: Millis(entry.at_ms),
-            r#for: (entry.for_ms > 0).then_some(Millis(entry.for_ms)),
-            kind: entry.fault.kind().name().to_owned(),
-            target: Some(entry.target.name().to_owned()),
-            clients: None,
-            cut_for: None,
-            kill: None,
-            rejoin: None,
-            draw: Some(entry.draw),
-        };
-        match entry.fault {
-            Fault::Kill | Fault::Pause => {}
-            Fault::Partition { clients } => raw.clients = Some(clients),
-            Fault::Failover(plan) => {
-                if plan.cut_for_ms > 0 {
-                    raw.cut_for = Some(Millis(plan.cut_for_ms));
-                    raw.clients = Some(plan.clients);
-                }
-                raw.kill = Some(plan.kill);
-                raw.rejoin = Some(plan.rejoin);
-            }
-        }
-        raw
-    }
-}
-
-/// A time in milliseconds: `"5s"`, `"500ms"`, `"1.5s"`, `"2m"`, or a bare number.
-#[derive(Debug, Clone, Copy)]
-struct Millis(u64);
-
-impl Millis {
-    fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is no time; write \"500ms\", \"1.5s\", \"2m\" or a number of milliseconds");
-        let unit_at = text.find(|letter: char| letter.is_ascii_alphabetic()).ok_or_else(wrong)?;
-        let (number, unit) = text.split_at(unit_at);
-        let unit_ms = match unit {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            _ => return Err(wrong()),
-        };
-        let (whole, fraction) = number.trim().split_once('.').unwrap_or((number.trim(), "0"));
-        let digits = |part: &str| !part.is_empty() && part.len() <= 9 && part.bytes().all(|byte| byte.is_ascii_digit());
-        if !digits(whole) || !digits(fraction) {
-            return Err(wrong());
-        }
-        // In whole numbers, because 0.1 has no exact fraction and 1.1s must be 1100 ms.
-        let scale = 10_u64.pow(u32::try_from(fraction.len()).map_err(|_| wrong())?);
-        let numbers = (whole.parse::<u64>(), fraction.parse::<u64>());
-        let (Ok(whole), Ok(fraction)) = numbers else { return Err(wrong()) };
-        if fraction * unit_ms % scale != 0 {
-            return Err(format!("{text:?} is finer than a millisecond"));
-        }
-        Self::bounded(whole * unit_ms + fraction * unit_ms / scale)
-    }
-
-    fn bounded(millis: u64) -> Result<Self, String> {
-        if millis > TIME_MAX_MS {
-            Err("no time in a schedule is longer than a day".to_owned())
-        } else {
-            Ok(Self(millis))
-        }
-    }
-}
-
-impl Serialize for Millis {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let text = if self.0.is_multiple_of(1_000) { format!("{}s", self.0 / 1_000) } else { format!("{}ms", self.0) };
-        serializer.serialize_str(&text)
-    }
-}
-
-impl<'de> Deserialize<'de> for Millis {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl de::Visitor<'_> for Visitor {
-            type Value = Millis;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a time such as \"5s\", \"500ms\" or a number of milliseconds")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Millis, E> {
-                Millis::parse(text).map_err(E::custom)
-            }
-
-            fn visit_u64<E: de::Error>(self, millis: u64) -> Result<Millis, E> {
-                Millis::bounded(millis).map_err(E::custom)
-            }
-
-            fn visit_i64<E: de::Error>(self, millis: i64) -> Result<Millis, E> {
-                let millis = u64::try_from(millis).map_err(|_| E::custom("a time cannot be negative"))?;
-                self.visit_u64(millis)
-            }
-        }
-
-        deserializer.deserialize_any(Visitor)
+        Self { fault: schedule.entries.iter().map(write_entry).collect() }
     }
 }
 
@@ -308,6 +147,7 @@ fn line_of(text: &str, at: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Clients, FailoverPlan, Rejoin};
 
     fn read(text: &str) -> Result<Schedule, ScheduleError> {
         Schedule::from_toml(text, Seed::new(1))
@@ -341,10 +181,10 @@ mod tests {
         )
         .unwrap();
         let [kill, failover, partition] = schedule.entries() else { panic!("{schedule:?}") };
-        assert_eq!((kill.id, kill.at_ms, kill.for_ms, kill.fault), (0, 500, 0, Fault::Kill));
+        assert_eq!((kill.id, kill.at_ms, kill.for_ms, &kill.fault), (0, 500, 0, &Fault::Kill));
         assert_eq!(kill.target, Target::Node("n2".into()));
         let plan = FailoverPlan { cut_for_ms: 1_500, clients: Clients::Majority, kill: false, rejoin: Rejoin::Never };
-        assert_eq!((failover.id, failover.draw, failover.fault), (1, 7, Fault::Failover(plan)));
+        assert_eq!((failover.id, failover.draw, &failover.fault), (1, 7, &Fault::Failover(plan)));
         assert_eq!((partition.at_ms, partition.for_ms), (120_000, 500));
         assert_eq!(schedule.end_ms(), 120_500);
     }
@@ -391,12 +231,12 @@ mod tests {
             ("at = \"99999m\"\nkind = \"kill\"\ntarget = \"one\"", "longer than a day", 7),
             ("at = -5\nkind = \"kill\"\ntarget = \"one\"", "cannot be negative", 7),
             ("at = 1.5\nkind = \"kill\"\ntarget = \"one\"", "a time such as", 7),
-            ("at = 1\nkind = \"kil\"\ntarget = \"one\"", "valid faults: kill, ", 6),
-            ("at = 1\nkind = \"kill\"\ntarget = \"halves\"", "a kill has no target \"halves\"", 6),
+            ("at = 1\nkind = \"kil\"\ntarget = \"one\"", "valid faults: kill, ", 8),
+            ("at = 1\nkind = \"kill\"\ntarget = \"halves\"", "a kill has no target \"halves\"", 9),
             ("at = 1\nkind = \"kill\"", "a kill in a schedule needs a `target`", 6),
             ("at = 1\nkind = \"pause\"\ntarget = \"one\"", "a pause needs `for`", 6),
-            ("at = 1\nkind = \"kill\"\ntarget = \"one\"\nforr = 1", "unknown field `forr`", 10),
-            ("at = 1\nkind = \"kill\"\ntarget = \"one\"\nrejoin = \"heal\"", "a kill has no option `rejoin`", 6),
+            ("at = 1\nkind = \"kill\"\ntarget = \"one\"\nforr = 1", "a kill has no option `forr`", 10),
+            ("at = 1\nkind = \"kill\"\ntarget = \"one\"\nrejoin = \"heal\"", "a kill has no option `rejoin`", 10),
             ("at = 1\nkind = \"failover\"\nrejoin = \"sometimes\"", "unknown variant `sometimes`", 9),
             ("at = 1\nkind = \"failover\"\nrejoin = \"never\"", "wants `kill = false`", 6),
             ("at = 1\nkind = \"failover\"\nclients = \"majority\"", "it wants `cut-for`", 6),

@@ -52,7 +52,7 @@ pub fn named(name: &str, seed: Seed) -> Result<Schedule, ScheduleError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schedule::{Fault, Needs};
+    use crate::{Fault, schedule::Needs};
 
     #[test]
     fn every_named_schedule_reads_and_says_what_it_shows() {

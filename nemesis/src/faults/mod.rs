@@ -1,0 +1,132 @@
+//! What is done, with its options; one file a family, which has the table of its kinds and puts their injections
+//! together.
+
+mod network;
+mod process;
+
+pub use network::{Clients, Flap};
+pub(crate) use process::kill;
+pub use process::{FailoverPlan, Rejoin};
+
+use schism_seed::Stream;
+
+use crate::{
+    Kind, KindInfo, Target,
+    injection::{Injection, Scene},
+    options::{OptionError, Options},
+};
+
+/// All kinds by family, in the order in which they are listed.
+pub(crate) const FAMILIES: [&[KindInfo]; 2] = [process::KINDS, network::KINDS];
+
+/// What is done, with its options.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// SIGKILL; started again at the end.
+    Kill,
+    /// Freeze; thawed at the end.
+    Pause,
+    /// A replica is promoted in the primary's place.
+    Failover(FailoverPlan),
+    /// Cut; lifted at the end.
+    Partition {
+        /// On which side the clients are.
+        clients: Clients,
+    },
+    /// Cut and lifted over and over.
+    Flap(Flap),
+}
+
+impl Fault {
+    /// Its kind, without options.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Kill => Kind::Kill,
+            Self::Pause => Kind::Pause,
+            Self::Failover(_) => Kind::Failover,
+            Self::Partition { .. } => Kind::Partition,
+            Self::Flap(_) => Kind::Flap,
+        }
+    }
+
+    /// This kind as a seed draws it: with a strength from the stream where it has one.
+    pub(crate) fn drawn(kind: Kind, stream: &mut Stream) -> Self {
+        match kind {
+            Kind::Kill => Self::Kill,
+            Kind::Pause => Self::Pause,
+            Kind::Failover => Self::Failover(FailoverPlan::default()),
+            Kind::Partition => Self::Partition { clients: Clients::default() },
+            Kind::Flap => Self::Flap(Flap::drawn(stream)),
+        }
+    }
+
+    /// This kind with these options; what is not given has its default. The target is not known yet where the user
+    /// leaves it to the seed.
+    pub(crate) fn read(kind: Kind, target: Option<&Target>, mut options: Options) -> Result<Self, OptionError> {
+        let fault = match kind {
+            Kind::Kill => Self::Kill,
+            Kind::Pause => Self::Pause,
+            Kind::Failover => Self::Failover(FailoverPlan::read(&mut options)?),
+            Kind::Partition => Self::Partition { clients: network::read_clients(target, &mut options)? },
+            Kind::Flap => Self::Flap(Flap::read(target, &mut options)?),
+        };
+        options.finish(kind)?;
+        Ok(fault)
+    }
+
+    /// Its options, so that [`Fault::read`] gives the same fault.
+    pub(crate) fn write(&self) -> Options {
+        let mut options = Options::default();
+        match self {
+            Self::Kill | Self::Pause => {}
+            Self::Failover(plan) => plan.write(&mut options),
+            Self::Partition { clients } => options.set("clients", clients),
+            Self::Flap(flap) => flap.write(&mut options),
+        }
+        options
+    }
+
+    /// How it is done to these victims. Pure: everything is decided here.
+    pub(crate) fn inject(&self, scene: &Scene<'_>) -> Injection {
+        match self {
+            Self::Kill => process::kill(scene.chosen),
+            Self::Pause => process::pause(scene.chosen),
+            Self::Failover(plan) => plan.inject(scene),
+            Self::Partition { clients } => network::partition(scene, *clients),
+            Self::Flap(flap) => flap.inject(scene),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schism_seed::Seed;
+
+    use super::*;
+    use crate::kinds;
+
+    #[test]
+    fn what_is_written_of_a_fault_reads_the_same() {
+        let mut stream = Seed::new(1).stream("faults");
+        for info in kinds() {
+            let by_default = Fault::read(info.kind, Some(&info.targets[0]), Options::default()).unwrap();
+            for fault in (0..20).map(|_| Fault::drawn(info.kind, &mut stream)).chain([by_default]) {
+                assert_eq!(fault.kind(), info.kind);
+                let options = fault.write();
+                assert!(info.options.iter().all(|option| option.name != "for" && option.name != "at"));
+                assert_eq!(Fault::read(info.kind, Some(&info.targets[0]), options), Ok(fault));
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_option_is_refused_with_those_there_are() {
+        for info in kinds() {
+            let mut options = Options::default();
+            options.set("no-such-option", 1);
+            let error = Fault::read(info.kind, None, options).unwrap_err();
+            assert!(error.problem.contains("has no option `no-such-option`"), "{}", error.problem);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Quantities as people write them in schedules and in `--faults`.
+
+use crate::nearest;
+
+/// A day: longer than any run, and far from where sums of times overflow.
+const TIME_MAX_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// `"5s"`, `"500ms"`, `"1.5s"`, `"2m"` in milliseconds.
+pub(crate) fn parse_millis(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 3] = [("ms", 1), ("s", 1_000), ("m", 60_000)];
+    let wrong = || format!("{text:?} is no time; write \"500ms\", \"1.5s\", \"2m\" or a number of milliseconds");
+    match scaled(text, &UNITS) {
+        Ok(millis) => bounded_millis(millis),
+        Err(Unscaled::Malformed) => Err(wrong()),
+        Err(Unscaled::TooFine) => Err(format!("{text:?} is finer than a millisecond")),
+    }
+}
+
+pub(crate) fn bounded_millis(millis: u64) -> Result<u64, String> {
+    if millis > TIME_MAX_MS { Err("no time in a schedule is longer than a day".to_owned()) } else { Ok(millis) }
+}
+
+/// The shortest text that reads the same.
+pub(crate) fn millis_text(millis: u64) -> String {
+    if millis.is_multiple_of(1_000) { format!("{}s", millis / 1_000) } else { format!("{millis}ms") }
+}
+
+/// `"30%"`, `"0.5%"` in parts per million.
+pub(crate) fn parse_share_ppm(text: &str) -> Result<u32, String> {
+    let wrong = || format!("{text:?} is no share; write \"30%\" or \"0.5%\", more than 0 and at most 100");
+    match scaled(text, &[("%", 10_000)]) {
+        Ok(ppm @ 1..=1_000_000) => u32::try_from(ppm).map_err(|_| wrong()),
+        Err(Unscaled::TooFine) => Err(format!("{text:?} is finer than a millionth")),
+        _ => Err(wrong()),
+    }
+}
+
+pub(crate) fn share_text(ppm: u32) -> String {
+    let (whole, fraction) = (ppm / 10_000, ppm % 10_000);
+    if fraction == 0 {
+        format!("{whole}%")
+    } else {
+        format!("{whole}.{}%", format!("{fraction:04}").trim_end_matches('0'))
+    }
+}
+
+/// Why a quantity is none.
+pub(crate) enum Unscaled {
+    /// No number with one of the units.
+    Malformed,
+    /// Not a whole number of the smallest.
+    TooFine,
+}
+
+/// A decimal number with one of these units. In whole numbers, because 0.1 has no exact fraction and 1.1s must be
+/// 1100 ms.
+pub(crate) fn scaled(text: &str, units: &[(&str, u64)]) -> Result<u64, Unscaled> {
+    let unit_at = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.' && letter != ' ');
+    let (number, unit) = text.split_at(unit_at.ok_or(Unscaled::Malformed)?);
+    let unit = units.iter().find(|(name, _)| *name == unit).ok_or(Unscaled::Malformed)?.1;
+    let (whole, fraction) = number.trim().split_once('.').unwrap_or((number.trim(), "0"));
+    let digits = |part: &str| !part.is_empty() && part.len() <= 9 && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(fraction) {
+        return Err(Unscaled::Malformed);
+    }
+    let scale = 10_u64.pow(fraction.len() as u32);
+    let parse = |part: &str| part.parse::<u64>().map_err(|_| Unscaled::Malformed);
+    let (whole, fraction) = (parse(whole)?, parse(fraction)?);
+    let (over, whole) = (fraction.checked_mul(unit), whole.checked_mul(unit));
+    let (Some(over), Some(whole)) = (over, whole) else { return Err(Unscaled::Malformed) };
+    if over % scale != 0 {
+        return Err(Unscaled::TooFine);
+    }
+    whole.checked_add(over / scale).ok_or(Unscaled::Malformed)
+}
+
+/// One of these words, else an error that lists them, nearest first.
+pub(crate) fn one_of<T: Copy>(what: &str, text: &str, words: &[(&'static str, T)]) -> Result<T, String> {
+    let found = words.iter().find(|(word, _)| *word == text);
+    found.map(|&(_, value)| value).ok_or_else(|| {
+        let valid: Vec<&str> = words.iter().map(|&(word, _)| word).collect();
+        format!("there is no {what} {text:?}; valid: {}", nearest::listed(text, &valid))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_read_as_they_are_written() {
+        for (text, ppm) in [("30%", 300_000), ("0.5%", 5_000), ("100%", 1_000_000), ("0.0001%", 1), ("12.25%", 122_500)]
+        {
+            assert_eq!(parse_share_ppm(text), Ok(ppm));
+            assert_eq!(share_text(ppm), text);
+        }
+        for wrong in ["", "30", "%", "0%", "101%", "-1%", "1e1%", "1.%", "0.00001%", "99999999999999%"] {
+            assert!(parse_share_ppm(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn times_are_exact() {
+        for (text, millis) in
+            [("1.1s", 1_100), ("500ms", 500), ("2m", 120_000), ("0.5m", 30_000), ("1440m", TIME_MAX_MS)]
+        {
+            assert_eq!(parse_millis(text), Ok(millis), "{text}");
+        }
+        for wrong in ["", "5", "s", "1..5s", "5x", "1441m", "1.0001s", "999999999999s"] {
+            assert!(parse_millis(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!((millis_text(1_500), millis_text(2_000)), ("1500ms".to_owned(), "2s".to_owned()));
+    }
+}
