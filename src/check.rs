@@ -91,6 +91,8 @@ fn fault_records(history: &History) -> Vec<FaultRecord> {
                 end_ns: None,
                 detail: String::new(),
                 verified: String::new(),
+                measured: Vec::new(),
+                skipped: None,
                 failure: None,
             });
             records.len() - 1
@@ -103,7 +105,9 @@ fn fault_records(history: &History) -> Vec<FaultRecord> {
                 record.victims.clone_from(&event.victims);
                 record.detail.clone_from(&event.detail);
                 record.verified.clone_from(&event.verified);
+                record.measured.clone_from(&event.measured);
             }
+            FaultStage::Skipped => record.skipped = Some(event.detail.clone()),
             FaultStage::Healed => record.end_ns = event.effective_ns.or(Some(stage.time_ns)),
             FaultStage::Failed => record.failure = Some(event.detail.clone()),
         }

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use schism_nemesis::{Share, Spacing};
 
 use crate::report::DrawingFormat;
 
@@ -96,15 +97,34 @@ pub(crate) struct TestArgs {
     /// An option of the workload (`schism list workloads`), for example keys=5. Repeatable.
     #[arg(long = "option", short = 'o', value_name = "KEY=VALUE")]
     pub(crate) options: Vec<String>,
-    /// Faults drawn from the seed: `kind[:target]`, comma-separated, or `none`. Without a target the seed chooses.
+    /// Faults drawn from the seed: `kind[=strength][:target]`, comma-separated; `all` or a family's name for a mix, of
+    /// which each seed leaves some kinds out; or `none`. What is not given, the seed chooses.
     #[arg(long, value_name = "SPEC,…")]
     pub(crate) faults: Option<String>,
     /// A written schedule: a TOML file or the name of a shipped one (`schism list schedules`).
-    #[arg(long, value_name = "FILE|NAME", conflicts_with_all = ["faults", "interval", "fault_duration", "steady"])]
+    #[arg(long, value_name = "FILE|NAME", conflicts_with_all = DRAWN_OPTIONS)]
     pub(crate) schedule: Option<String>,
     /// Mean time from the end of one drawn fault to the start of the next [default: 10s].
     #[arg(long, value_name = "TIME", value_parser = parse_ms)]
     pub(crate) interval: Option<u64>,
+    /// How the times between drawn faults are spread [default: uniform].
+    #[arg(long, value_name = "HOW", value_parser = parse_word::<Spacing>)]
+    pub(crate) spacing: Option<Spacing>,
+    /// How many drawn faults may be in force at once [default: 1]; those that hurt the same node are kept apart.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub(crate) fault_concurrency: Option<u32>,
+    /// Each drawn fault waits, from its drawn time on, for a line in a server's log that matches.
+    #[arg(long, value_name = "REGEX", conflicts_with = "on_role_change")]
+    pub(crate) on_log: Option<String>,
+    /// Each drawn fault waits, from its drawn time on, for another node to become primary.
+    #[arg(long)]
+    pub(crate) on_role_change: bool,
+    /// The largest share of nodes that faults may hurt at once, for example 34%; a fault beyond it does not happen.
+    #[arg(long, value_name = "SHARE", value_parser = Share::parse)]
+    pub(crate) blast_radius: Option<Share>,
+    /// Never hurt a majority of the nodes at once.
+    #[arg(long)]
+    pub(crate) keep_majority: bool,
     /// How long each drawn fault lasts [default: 5s].
     #[arg(long, value_name = "TIME", value_parser = parse_ms)]
     pub(crate) fault_duration: Option<u64>,
@@ -149,14 +169,29 @@ pub(crate) struct TestArgs {
     pub(crate) wait_timeout: Option<u64>,
 }
 
+/// Options about faults that a seed draws, which a written schedule has not.
+const DRAWN_OPTIONS: [&str; 8] =
+    ["faults", "interval", "spacing", "fault_duration", "fault_concurrency", "steady", "on_log", "on_role_change"];
+
+/// One of the words of an enumeration, as its serialised form writes it.
+fn parse_word<T: serde::de::DeserializeOwned>(word: &str) -> Result<T, String> {
+    serde_json::from_value(word.into()).map_err(|error| error.to_string())
+}
+
 /// Options that shape the test and so cannot be given beside a stored plan.
-const TEST_OPTIONS: [&str; 20] = [
+const TEST_OPTIONS: [&str; 26] = [
     "target",
     "workload",
     "options",
     "faults",
     "schedule",
     "interval",
+    "spacing",
+    "fault_concurrency",
+    "on_log",
+    "on_role_change",
+    "blast_radius",
+    "keep_majority",
     "fault_duration",
     "seed",
     "duration",

@@ -1,6 +1,10 @@
 //! `result.json`: everything a run found, in one versioned shape. The other reports are views of this.
 
-use schism_checker::{Check, Validity, availability::Availability, history::ClaimedRole};
+use schism_checker::{
+    Check, Validity,
+    availability::Availability,
+    history::{ClaimedRole, MeasuredStrength},
+};
 use serde::{Deserialize, Serialize};
 
 /// A run's result. The schema is documented in `docs/result-format.md`; additions keep the version, anything else
@@ -102,6 +106,12 @@ pub(crate) struct FaultRecord {
     pub(crate) detail: String,
     /// How it was verified from the victim's side.
     pub(crate) verified: String,
+    /// How strong it was found to be, where it has a strength.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) measured: Vec<MeasuredStrength>,
+    /// Why it did not happen though nothing failed: limits, or what it waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) skipped: Option<String>,
     /// What went wrong, if anything.
     pub(crate) failure: Option<String>,
 }

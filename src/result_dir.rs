@@ -11,6 +11,9 @@ use crate::{exit::usage, plan::Plan};
 /// Runs of one second and one seed that can lie side by side.
 const SAME_SECOND_MAX: u32 = 100;
 
+/// So many kinds of faults are named by a folder.
+const KINDS_IN_NAME_MAX: usize = 4;
+
 /// A run's own folder.
 #[derive(Debug, Clone)]
 pub(crate) struct ResultDir {
@@ -57,7 +60,11 @@ fn family_of(plan: &Plan) -> String {
         let mut kinds: Vec<&str> = plan.schedule.entries().iter().map(|entry| entry.fault.kind().name()).collect();
         kinds.sort_unstable();
         kinds.dedup();
-        kinds.join("+")
+        // A mix may have dozens of kinds, and a folder's name at most 255 bytes.
+        let more = kinds.len().saturating_sub(KINDS_IN_NAME_MAX);
+        kinds.truncate(KINDS_IN_NAME_MAX);
+        let more = if more > 0 { format!("+{more}-more") } else { String::new() };
+        kinds.join("+") + &more
     };
     format!("{}-{}-{faults}", plan.target.replace('/', "-"), plan.workload)
 }

@@ -198,7 +198,7 @@ fn faults(history: &History) -> Vec<Fault<'_>> {
                     fault.end_ns.get_or_insert(at_ns.max(fault.start_ns));
                 }
             }
-            FaultStage::Inject | FaultStage::Heal | FaultStage::Failed => {}
+            FaultStage::Inject | FaultStage::Heal | FaultStage::Skipped | FaultStage::Failed => {}
         }
     }
     faults.into_values().collect()

@@ -8,7 +8,7 @@ mod failover;
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -20,11 +20,14 @@ use tokio::{
 };
 
 use crate::{
-    Entry, Fault, Healer, Ledger, NemesisEvent, NemesisStage, Schedule, Target, expect,
+    Entry, Fault, Healer, Kind, Ledger, Limits, NemesisEvent, NemesisStage, Schedule, Target, When,
+    condition::{Present, Watch},
+    expect,
     expect::Seen,
     fabric::{Fabric, FabricError},
     injection::{Injection, Scene},
     ledger::Record,
+    limits::Hurt,
     overlap::{Undo, expect_beside, undo_beside},
     process,
     target::{self, NodeClaim, Role},
@@ -34,6 +37,8 @@ use crate::{
 const TARGET_PATIENCE: Duration = Duration::from_secs(2);
 /// Between two looks for it.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
+/// Between two looks whether what a fault waits for has happened.
+const LOOK_EVERY_MS: u64 = 50;
 /// A step gives up by itself after about ten seconds.
 const STEP_LIMIT: Duration = Duration::from_secs(15);
 /// Promotion takes a second or two; a hanging one must not keep other faults from being healed.
@@ -63,6 +68,11 @@ pub struct Nemesis<F> {
     cancel: watch::Receiver<bool>,
     /// Faults in force, or perhaps in force: from before their intent is written until their undo is verified.
     open: BTreeMap<u32, OpenFault>,
+    /// Faults that wait for something to happen.
+    armed: BTreeMap<u32, Watch>,
+    limits: Limits,
+    ops_ok: Arc<AtomicU64>,
+    skipped: usize,
     failures: Vec<Failure>,
     interrupted: bool,
 }
@@ -71,6 +81,8 @@ pub struct Nemesis<F> {
 #[derive(Debug)]
 struct OpenFault {
     entry: Entry,
+    /// When it began, as planned, or when what it waited for happened; in milliseconds since the run started.
+    begin_ms: u64,
     injection: Injection,
     ttl_ms: u64,
     intent_uptime_ms: u64,
@@ -96,6 +108,8 @@ pub struct Failure {
 pub struct Outcome {
     /// Faults that were injected and verified.
     pub injected: usize,
+    /// Faults that were not injected, by the limits or because what they waited for did not happen.
+    pub skipped: usize,
     /// Cancelled before the last fault was over.
     pub interrupted: bool,
     /// Faults that could not be injected, verified or healed. Not empty: the run says nothing about the database.
@@ -123,11 +137,16 @@ struct InForce {
     effective_ns: u64,
 }
 
+/// What is to be done when, to which fault.
+type Agenda = BTreeSet<(u64, Action, u32)>;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Action {
     /// First: at the same moment one fault ends before another begins.
     Heal,
     Inject,
+    /// Waits for what the fault waits for, from now on.
+    Arm,
     /// The fault's next pulse, by its position.
     Pulse(usize),
 }
@@ -155,9 +174,27 @@ impl<F: Fabric> Nemesis<F> {
             start,
             cancel,
             open: BTreeMap::new(),
+            armed: BTreeMap::new(),
+            limits: Limits::default(),
+            ops_ok: Arc::default(),
+            skipped: 0,
             failures: Vec::new(),
             interrupted: false,
         })
+    }
+
+    /// With limits to what may be hurt at once; without this there are none.
+    #[must_use]
+    pub const fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// With the number of operations that have ended ok, for faults that wait for it; without this it stays 0.
+    #[must_use]
+    pub fn with_ops(mut self, ok: Arc<AtomicU64>) -> Self {
+        self.ops_ok = ok;
+        self
     }
 
     /// Carries out the schedule; returns when every fault is over and healed, or when cancelled, healed. Should its
@@ -165,20 +202,26 @@ impl<F: Fabric> Nemesis<F> {
     pub async fn run(&mut self) -> Outcome {
         let mut outcome = Outcome::default();
         let entries = self.schedule.entries().to_vec();
-        let mut todo: BTreeSet<(u64, Action, u32)> =
-            entries.iter().map(|entry| (entry.at_ms, Action::Inject, entry.id)).collect();
-        while let Some((at_ms, action, id)) = todo.pop_first() {
-            if !self.wait_until(at_ms).await {
+        let begin = |entry: &Entry| if entry.when.is_some() { Action::Arm } else { Action::Inject };
+        let mut todo: Agenda = entries.iter().map(|entry| (entry.at_ms, begin(entry), entry.id)).collect();
+        while let Some(due_ms) = self.next_due_ms(&todo) {
+            if !self.wait_until(due_ms).await {
                 break;
             }
+            self.look_at_armed(&entries, &mut todo).await;
+            if todo.first().is_none_or(|&(at_ms, ..)| at_ms > due_ms) {
+                continue;
+            }
+            let Some((at_ms, action, id)) = todo.pop_first() else { continue };
             match action {
                 Action::Heal => self.heal(id).await,
+                Action::Arm => self.arm(&entries[id as usize]),
                 Action::Inject => {
                     let entry = &entries[id as usize];
-                    if self.inject(entry).await {
+                    if self.inject(entry, at_ms).await {
                         outcome.injected += 1;
                         // As planned, so that a fault that took its time to inject does not run into the next one.
-                        todo.insert((entry.end_ms(), Action::Heal, id));
+                        todo.insert((at_ms.saturating_add(entry.for_ms), Action::Heal, id));
                         todo.extend(self.pulse_at(id, 0).map(|at_ms| (at_ms, Action::Pulse(0), id)));
                     }
                 }
@@ -188,10 +231,58 @@ impl<F: Fabric> Nemesis<F> {
                 }
             }
         }
+        self.armed.clear();
         self.heal_all().await;
         outcome.interrupted = self.interrupted;
+        outcome.skipped = self.skipped;
         outcome.failures.clone_from(&self.failures);
         outcome
+    }
+
+    /// When there is something to do next; `None` when there is nothing any more.
+    fn next_due_ms(&self, todo: &Agenda) -> Option<u64> {
+        let planned = todo.first().map(|&(at_ms, ..)| at_ms);
+        let look = (!self.armed.is_empty()).then(|| self.now_ns() / 1_000_000 + LOOK_EVERY_MS);
+        planned.into_iter().chain(look).min()
+    }
+
+    /// From now on it is looked whether what this fault waits for has happened.
+    fn arm(&mut self, entry: &Entry) {
+        let Some(when) = &entry.when else { return };
+        match Watch::begin(&when.condition, &self.fabric.info(), &self.ops_ok) {
+            Ok(watch) => drop(self.armed.insert(entry.id, watch)),
+            Err(problem) => self.fail(entry, vec![], problem),
+        }
+    }
+
+    /// Puts armed faults whose time has come on the agenda, and gives up those that have waited long enough.
+    async fn look_at_armed(&mut self, entries: &[Entry], todo: &mut Agenda) {
+        if self.armed.is_empty() {
+            return;
+        }
+        let mut present = Present { primaries: BTreeSet::new() };
+        if self.armed.values().any(Watch::needs_claims) {
+            let claims = self.claims(&Target::Primary).await;
+            let primaries = claims.into_iter().filter(|claim| claim.role == Role::Primary);
+            present.primaries = primaries.map(|claim| claim.node).collect();
+        }
+        let now_ms = self.now_ns() / 1_000_000;
+        let mut over = Vec::new();
+        for (&id, watch) in &mut self.armed {
+            let Some(When { condition, until_ms }) = &entries[id as usize].when else { continue };
+            if watch.look(&present).is_some() {
+                todo.insert((now_ms, Action::Inject, id));
+                over.push((id, None));
+            } else if now_ms > *until_ms {
+                over.push((id, Some(format!("{}: that did not happen until {until_ms} ms", condition.text()))));
+            }
+        }
+        for (id, given_up) in over {
+            self.armed.remove(&id);
+            if let Some(why) = given_up {
+                self.skip(&entries[id as usize], vec![], why);
+            }
+        }
     }
 
     /// Undoes and verifies every fault in force. Does nothing when there is none; may be called again.
@@ -234,7 +325,7 @@ impl<F: Fabric> Nemesis<F> {
     }
 
     /// True when the fault is in force.
-    async fn inject(&mut self, entry: &Entry) -> bool {
+    async fn inject(&mut self, entry: &Entry, begin_ms: u64) -> bool {
         let chosen = match self.resolve(entry).await {
             Ok(chosen) => chosen,
             Err(Stop::Cancelled) => return false,
@@ -252,7 +343,11 @@ impl<F: Fabric> Nemesis<F> {
             for_ms: entry.for_ms,
         });
         let victims = injection.victims.clone();
-        if let Err(error) = self.open(entry, injection).await {
+        if let Some(why) = self.beyond_limits(entry, &victims) {
+            self.skip(entry, victims, why);
+            return false;
+        }
+        if let Err(error) = self.open(entry, begin_ms, injection).await {
             // Not written, so not done.
             self.open.remove(&entry.id);
             self.fail(entry, victims, format!("not injected, because the ledger cannot be written: {error}"));
@@ -278,6 +373,13 @@ impl<F: Fabric> Nemesis<F> {
                 false
             }
         }
+    }
+
+    fn beyond_limits(&self, entry: &Entry, victims: &[String]) -> Option<String> {
+        let hurt = |fault: &Fault, victims| Hurt { victims, alone: fault.kind() == Kind::Failover };
+        let in_force: Vec<Hurt<'_>> =
+            self.open.values().map(|open| hurt(&open.entry.fault, open.injection.victims.as_slice())).collect();
+        self.limits.refuse(self.fabric.node_names().len(), &in_force, hurt(&entry.fault, victims))
     }
 
     /// The victims; waits for a role that nobody claims just now.
@@ -325,7 +427,7 @@ impl<F: Fabric> Nemesis<F> {
     }
 
     /// Notes the fault as perhaps in force, here and in the ledger.
-    async fn open(&mut self, entry: &Entry, injection: Injection) -> io::Result<()> {
+    async fn open(&mut self, entry: &Entry, begin_ms: u64, injection: Injection) -> io::Result<()> {
         let cut_for_ms = if let Fault::Failover(plan) = entry.fault { plan.cut_for_ms } else { 0 };
         let ttl_ms = entry.for_ms.saturating_add(cut_for_ms).saturating_add(TTL_MARGIN_MS);
         let intent_uptime_ms = process::uptime_ms()?;
@@ -335,6 +437,7 @@ impl<F: Fabric> Nemesis<F> {
             id,
             OpenFault {
                 entry,
+                begin_ms,
                 injection,
                 ttl_ms,
                 intent_uptime_ms,
@@ -382,7 +485,7 @@ impl<F: Fabric> Nemesis<F> {
     /// When the fault has its pulse of this number; `None` when it is over or has no more.
     fn pulse_at(&self, id: u32, number: usize) -> Option<u64> {
         let open = self.open.get(&id)?;
-        Some(open.entry.at_ms + open.injection.pulses.get(number)?.after_ms)
+        Some(open.begin_ms + open.injection.pulses.get(number)?.after_ms)
     }
 
     /// One pulse of a fault in force. One that fails is told; the fault goes on and is undone at its end as planned.
@@ -515,6 +618,11 @@ impl<F: Fabric> Nemesis<F> {
             }
         }
         Ok(())
+    }
+
+    fn skip(&mut self, entry: &Entry, victims: Vec<String>, why: String) {
+        self.skipped += 1;
+        self.tell(entry, NemesisStage::Skipped, victims, Told { detail: why, ..Told::default() });
     }
 
     fn fail(&mut self, entry: &Entry, victims: Vec<String>, problem: String) {

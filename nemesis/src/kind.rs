@@ -110,7 +110,9 @@ impl Kind {
     pub(crate) fn parse(name: &str) -> Result<Self, String> {
         kinds().find(|info| info.name == name).map(|info| info.kind).ok_or_else(|| {
             let valid: Vec<&str> = kinds().map(|info| info.name).collect();
-            format!("unknown fault {name:?}; valid faults: {}, none", nearest::listed(name, &valid))
+            let families = Family::ALL.map(Family::name).join(", ");
+            let valid = nearest::listed(name, &valid);
+            format!("unknown fault {name:?}; valid faults: {valid}; all, {families}; none")
         })
     }
 

@@ -14,18 +14,26 @@
 //! the harness ([`Outcome::failures`]), never a statement about the database.
 //!
 //! ```
-//! use schism_nemesis::{FaultSpec, Schedule, Window};
+//! use schism_nemesis::{FaultSpec, Schedule, Spacing, Window};
 //! use schism_seed::Seed;
 //!
 //! let specs = FaultSpec::parse_list("partition:primary,kill")?;
-//! let window = Window { start_ms: 5_000, end_ms: 60_000, interval_ms: 10_000, duration_ms: 5_000 };
-//! let schedule = Schedule::draw(&specs, Seed::new(42), &window, 3)?;
+//! let window = Window {
+//!     start_ms: 5_000,
+//!     end_ms: 60_000,
+//!     interval_ms: 10_000,
+//!     spacing: Spacing::Uniform,
+//!     duration_ms: 5_000,
+//!     concurrency: 1,
+//! };
+//! let schedule = Schedule::draw(&specs, Seed::new(42), &window, 3, |_| None)?.schedule;
 //! assert!(schedule.end_ms() <= 60_000);
 //! // The same seed gives the same faults, and a stored schedule gives them without one.
 //! assert_eq!(Schedule::from_toml(&schedule.to_toml(), Seed::new(0))?, schedule);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod condition;
 mod event;
 mod execute;
 mod expect;
@@ -37,6 +45,7 @@ mod heal;
 mod injection;
 mod kind;
 mod ledger;
+mod limits;
 mod nearest;
 mod options;
 mod overlap;
@@ -47,6 +56,7 @@ mod state_dir;
 mod target;
 mod units;
 
+pub use condition::{Condition, LogLine};
 pub use event::{Measured, NemesisEvent, NemesisStage};
 pub use execute::{Failure, Nemesis, Outcome};
 pub use fabric::{Fabric, FabricError};
@@ -55,8 +65,9 @@ pub use guardian::{Guardian, guardian_main};
 pub use heal::{CleanUp, HealError, HealOutcome, Healed, UndoCommand, heal, internal_undo, leftovers};
 pub use kind::{Family, Kind, KindInfo, OptionInfo, kinds};
 pub use ledger::{Healer, Ledger};
+pub use limits::{Limits, Share};
 pub use process::ProcessId;
-pub use schedule::{Entry, NamedSchedule, Needs, Schedule, ScheduleError, Window, named, names};
+pub use schedule::{Drawn, Entry, NamedSchedule, Needs, Schedule, ScheduleError, Spacing, When, Window, named, names};
 pub use spec::{FaultSpec, SpecError};
 pub use state_dir::{ActiveRun, RunRef, StateDir};
 pub use target::Target;

@@ -7,10 +7,10 @@ mod named;
 
 use serde::{Deserialize, Serialize};
 
-pub use draw::Window;
+pub use draw::{Drawn, Spacing, Window};
 pub use named::{NamedSchedule, named, names};
 
-use crate::{Fault, Kind, Target};
+use crate::{Condition, Fault, Kind, Target};
 
 /// Faults in order of their beginning. They may overlap.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -25,8 +25,10 @@ pub struct Schedule {
 pub struct Entry {
     /// Position in the schedule; every event of the fault carries it.
     pub id: u32,
-    /// When it begins, in milliseconds since the run started.
+    /// When it begins, in milliseconds since the run started; one that waits for a condition begins no earlier.
     pub at_ms: u64,
+    /// What it waits for from then on; `None`: it begins at that time.
+    pub when: Option<When>,
     /// How long it is in force; 0 for a kill that is restarted at once.
     pub for_ms: u64,
     /// What is done.
@@ -37,11 +39,20 @@ pub struct Entry {
     pub draw: u64,
 }
 
+/// A beginning that depends on what happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct When {
+    /// What has to happen.
+    pub condition: Condition,
+    /// If it has not by then, in milliseconds since the run started, the fault does not happen.
+    pub until_ms: u64,
+}
+
 impl Entry {
-    /// When it ends, in milliseconds since the run started.
+    /// When it ends, in milliseconds since the run started; at the latest, where it waits for a condition.
     #[must_use]
-    pub const fn end_ms(&self) -> u64 {
-        self.at_ms.saturating_add(self.for_ms)
+    pub fn end_ms(&self) -> u64 {
+        self.when.as_ref().map_or(self.at_ms, |when| when.until_ms).saturating_add(self.for_ms)
     }
 
     fn needs(&self) -> Needs {
@@ -92,6 +103,12 @@ pub enum ScheduleError {
         duration_ms: u64,
         /// How much time there is.
         window_ms: u64,
+    },
+    /// Of a mix of faults none can happen.
+    #[error("none of these faults can happen here: {left_out}")]
+    NothingFits {
+        /// Each with the reason.
+        left_out: String,
     },
     /// Malformed plain data (a stored plan).
     #[error("fault {entry}: {problem}")]

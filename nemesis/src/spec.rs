@@ -1,9 +1,9 @@
 //! `--faults partition:primary,kill`: which faults a seed may draw from. An item is `KIND`, `KIND:TARGET`, or, for kinds
-//! that have a strength, `KIND=STRENGTH` and `KIND=STRENGTH:TARGET`.
+//! that have a strength, `KIND=STRENGTH` and `KIND=STRENGTH:TARGET`; or `all` or a family's name for all kinds of it.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr};
 
-use crate::{Fault, Kind, Target, options::Options};
+use crate::{Family, Fault, Kind, Target, kinds, options::Options};
 
 /// One item of `--faults`: a kind, and a target where the user chose it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,9 @@ pub struct FaultSpec {
     pub fault: Option<Fault>,
     /// Whom it hurts; `None`: the seed chooses anew for every fault.
     pub target: Option<Target>,
+    /// Whether it came from `all` or a family's name: then it may be left out, where it does not fit or where the seed
+    /// switches it off.
+    pub mixed: bool,
 }
 
 /// A word in `--faults` that is no fault or no target of that fault.
@@ -44,8 +47,27 @@ impl FaultSpec {
         if items.contains(&"none") {
             return Err(SpecError(format!("\"none\" means no faults and stands alone; in {list:?} it does not")));
         }
-        items.into_iter().map(str::parse).collect()
+        let mut specs: Vec<Self> = Vec::new();
+        for item in items {
+            match family(item) {
+                Some(kinds) => specs.extend(kinds.map(|kind| Self { kind, fault: None, target: None, mixed: true })),
+                None => specs.push(item.parse()?),
+            }
+        }
+        // What is named by itself is not left out, and not there twice.
+        let named: Vec<Kind> = specs.iter().filter(|spec| !spec.mixed).map(|spec| spec.kind).collect();
+        let mut seen = BTreeSet::new();
+        specs.retain(|spec| !spec.mixed || (!named.contains(&spec.kind) && seen.insert(spec.kind)));
+        Ok(specs)
     }
+}
+
+/// The kinds that `all` or a family's name stands for.
+fn family(word: &str) -> Option<impl Iterator<Item = Kind>> {
+    let family = Family::ALL.into_iter().find(|family| family.name() == word);
+    let all = word == "all";
+    (all || family.is_some())
+        .then(|| kinds().filter(move |info| all || Some(info.family) == family).map(|info| info.kind))
 }
 
 impl FromStr for FaultSpec {
@@ -63,7 +85,7 @@ impl FromStr for FaultSpec {
         let kind = Kind::parse(kind).map_err(SpecError)?;
         let target = target.map(|name| kind.parse_target(name)).transpose().map_err(SpecError)?;
         let fault = strength.map(|strength| of_strength(kind, strength, target.as_ref())).transpose()?;
-        Ok(Self { kind, fault, target })
+        Ok(Self { kind, fault, target, mixed: false })
     }
 }
 
@@ -91,19 +113,35 @@ impl fmt::Display for FaultSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kinds;
 
     #[test]
     fn every_kind_and_target_parses_to_itself() {
         for kind in kinds().map(|info| info.kind) {
-            assert_eq!(kind.name().parse::<FaultSpec>(), Ok(FaultSpec { kind, fault: None, target: None }));
+            assert_eq!(
+                kind.name().parse::<FaultSpec>(),
+                Ok(FaultSpec { kind, fault: None, target: None, mixed: false })
+            );
             for target in kind.targets() {
-                let spec = FaultSpec { kind, fault: None, target: Some(target.clone()) };
+                let spec = FaultSpec { kind, fault: None, target: Some(target.clone()), mixed: false };
                 assert_eq!(spec.to_string().parse(), Ok(spec));
             }
         }
         let spec: FaultSpec = "pause:n3".parse().unwrap();
         assert_eq!(spec.target, Some(Target::Node("n3".into())));
+    }
+
+    #[test]
+    fn a_familys_name_stands_for_its_kinds() {
+        let kinds_of = |list| {
+            let specs = FaultSpec::parse_list(list).unwrap();
+            specs.into_iter().map(|spec| (spec.kind, spec.mixed)).collect::<Vec<_>>()
+        };
+        assert_eq!(kinds_of("all").len(), kinds().count());
+        assert!(kinds_of("network").contains(&(Kind::Partition, true)));
+        assert!(!kinds_of("network").iter().any(|(kind, _)| *kind == Kind::Kill));
+        assert_eq!(kinds_of("network,all").len(), kinds().count());
+        let named = kinds_of("process,kill:primary");
+        assert_eq!(named.iter().filter(|(kind, _)| *kind == Kind::Kill).collect::<Vec<_>>(), [&(Kind::Kill, false)]);
     }
 
     #[test]

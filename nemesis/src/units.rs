@@ -74,6 +74,26 @@ pub(crate) fn scaled(text: &str, units: &[(&str, u64)]) -> Result<u64, Unscaled>
     whole.checked_add(over / scale).ok_or(Unscaled::Malformed)
 }
 
+/// The quantity at `number` of `last` equal steps between two that have the same unit: `"100ms"`, `"500ms"`.
+pub(crate) fn between(from: &str, to: &str, number: u64, last: u64) -> Result<String, String> {
+    let split = |text: &str| {
+        let unit_at =
+            text.find(|letter: char| !letter.is_ascii_digit() && !".+-".contains(letter)).unwrap_or(text.len());
+        let (value, unit) = text.split_at(unit_at);
+        value.parse::<f64>().ok().map(|value| (value, unit.to_owned()))
+    };
+    let no_ramp = || format!("there is no way from {from:?} to {to:?} in steps: write both in one unit");
+    let ((begin, unit), (end, other)) = split(from).zip(split(to)).ok_or_else(no_ramp)?;
+    if unit != other {
+        return Err(no_ramp());
+    }
+    let value = begin + (end - begin) * number as f64 / last as f64;
+    // As fine as the finest unit that anything is read in: a hundredth. Longer fractions would be refused as too fine.
+    let text = format!("{value:.2}");
+    let sign = if from.starts_with('+') && value >= 0.0 { "+" } else { "" };
+    Ok(format!("{sign}{}{unit}", text.trim_end_matches('0').trim_end_matches('.')))
+}
+
 /// One of these words, else an error that lists them, nearest first.
 pub(crate) fn one_of<T: Copy>(what: &str, text: &str, words: &[(&'static str, T)]) -> Result<T, String> {
     let found = words.iter().find(|(word, _)| *word == text);
@@ -97,6 +117,16 @@ mod tests {
         for wrong in ["", "30", "%", "0%", "101%", "-1%", "1e1%", "1.%", "0.00001%", "99999999999999%"] {
             assert!(parse_share_ppm(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_ramp_goes_from_one_end_to_the_other() {
+        let steps = |from, to| (0..=2).map(|number| between(from, to, number, 2)).collect::<Result<Vec<_>, _>>();
+        assert_eq!(steps("100ms", "500ms").unwrap(), ["100ms", "300ms", "500ms"]);
+        assert_eq!(steps("4s", "1s").unwrap(), ["4s", "2.5s", "1s"]);
+        assert_eq!(steps("+1h", "-1h").unwrap(), ["+1h", "+0h", "-1h"]);
+        assert_eq!(steps("1%", "10%").unwrap(), ["1%", "5.5%", "10%"]);
+        assert!(steps("100ms", "1s").is_err() && steps("", "1s").is_err());
     }
 
     #[test]

@@ -89,7 +89,11 @@ fn announcement(plan: &Plan, directory: &Path) -> String {
     for entry in plan.schedule.entries() {
         let length = if entry.for_ms > 0 { format!(" for {:.1} s", entry.for_ms as f64 / 1e3) } else { String::new() };
         let (at_s, kind) = (entry.at_ms as f64 / 1e3, entry.fault.kind().name());
-        text.push_str(&format!("  at {at_s:>5.1} s  {kind} {}{length}\n", entry.target));
+        let when = entry.when.as_ref().map(|when| format!(", once {}", when.condition.text())).unwrap_or_default();
+        text.push_str(&format!("  at {at_s:>5.1} s  {kind} {}{length}{when}\n", entry.target));
+    }
+    for sentence in &plan.mix {
+        text.push_str(&format!("  {sentence}\n"));
     }
     text + &format!("  results in {}\n", directory.display())
 }

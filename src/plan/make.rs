@@ -2,8 +2,7 @@
 
 use std::{collections::BTreeMap, io::Read as _, path::Path};
 
-use schism_cluster::Database;
-use schism_nemesis::{FaultSpec, Schedule, ScheduleError, Window};
+use schism_nemesis::{Condition, Drawn, FaultSpec, Kind, Limits, LogLine, Schedule, ScheduleError, When, Window};
 use schism_seed::Seed;
 use schism_workloads::client::{lie::Lie, memory};
 
@@ -49,7 +48,9 @@ pub(crate) fn from_args(args: &TestArgs) -> anyhow::Result<Plan> {
         None => draw_seed()?,
     };
     let mut steady_ms = args.steady.unwrap_or(STEADY_MS);
-    let (schedule, duration_ms) = schedule_of(args, &target, seed, steady_ms)?;
+    let Faults { drawn, duration_ms } = faults_of(args, &target, seed, steady_ms)?;
+    let mix = told(&drawn);
+    let schedule = waiting(args, drawn.schedule, duration_ms)?;
     if args.schedule.is_some() {
         steady_ms = schedule.entries().first().map_or(duration_ms, |entry| entry.at_ms);
     }
@@ -72,6 +73,12 @@ pub(crate) fn from_args(args: &TestArgs) -> anyhow::Result<Plan> {
         wait_timeout_ms: args.wait.map(|_| args.wait_timeout.unwrap_or(WAIT_TIMEOUT_MS)),
         workload_options: key_values("--option", &args.options)?,
         settings: key_values("--set", &args.settings)?,
+        mix,
+        limits: Limits {
+            blast_radius: args.blast_radius,
+            keep_majority: args.keep_majority,
+            apart: args.fault_concurrency.is_some_and(|faults| faults > 1),
+        },
         schedule,
     };
     validate(&plan)?;
@@ -148,7 +155,7 @@ pub(crate) fn memory_settings(plan: &Plan) -> anyhow::Result<(Option<Lie>, memor
 }
 
 fn validate_schedule(plan: &Plan, target: &Target) -> anyhow::Result<()> {
-    let Target::Local(name) = target else {
+    let Target::Local(_) = target else {
         return if plan.schedule.entries().is_empty() {
             Ok(())
         } else {
@@ -158,8 +165,14 @@ fn validate_schedule(plan: &Plan, target: &Target) -> anyhow::Result<()> {
         };
     };
     let nodes: Vec<String> = target.nodes().iter().map(ToString::to_string).collect();
-    let can_failover = name.database() == Database::Postgres && name.nodes() > 1;
-    plan.schedule.check(&nodes, can_failover).map_err(|error| usage(error.to_string()))?;
+    plan.schedule.check(&nodes, target.can_fail_over()).map_err(|error| usage(error.to_string()))?;
+    if !plan.schedule.entries().is_empty() && plan.limits.nodes_max(nodes.len()) == 0 {
+        return Err(usage(format!(
+            "--blast-radius and --keep-majority leave no node of {} that a fault may hurt; \
+             widen them, or use `--faults none`",
+            nodes.len()
+        )));
+    }
     if plan.schedule.end_ms() > plan.duration_ms {
         return Err(usage(format!(
             "the schedule ends after {} ms, but the clients stop after --duration {} ms; give a longer --duration",
@@ -170,11 +183,17 @@ fn validate_schedule(plan: &Plan, target: &Target) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn schedule_of(args: &TestArgs, target: &Target, seed: u64, steady_ms: u64) -> anyhow::Result<(Schedule, u64)> {
+/// The faults of a plan, and how long its clients run for them.
+struct Faults {
+    drawn: Drawn,
+    duration_ms: u64,
+}
+
+fn faults_of(args: &TestArgs, target: &Target, seed: u64, steady_ms: u64) -> anyhow::Result<Faults> {
     if let Some(source) = &args.schedule {
         let schedule = written_schedule(source, Seed::new(seed))?;
         let duration_ms = args.duration.unwrap_or(schedule.end_ms() + AFTER_SCHEDULE_MS);
-        return Ok((schedule, duration_ms));
+        return Ok(Faults { drawn: Drawn { schedule, ..Drawn::default() }, duration_ms });
     }
     let duration_ms = args.duration.unwrap_or(DURATION_MS);
     if args.fault_duration == Some(0) {
@@ -183,27 +202,99 @@ fn schedule_of(args: &TestArgs, target: &Target, seed: u64, steady_ms: u64) -> a
     let specs = FaultSpec::parse_list(args.faults.as_deref().unwrap_or_else(|| target.default_faults()))
         .map_err(|error| usage(format!("--faults: {error}")))?;
     if specs.is_empty() {
-        let shaping =
-            [("--steady", args.steady), ("--interval", args.interval), ("--fault-duration", args.fault_duration)];
-        return match shaping.iter().find(|(_, given)| given.is_some()) {
+        let shaping = [
+            ("--steady", args.steady.is_some()),
+            ("--interval", args.interval.is_some()),
+            ("--spacing", args.spacing.is_some()),
+            ("--fault-duration", args.fault_duration.is_some()),
+            ("--fault-concurrency", args.fault_concurrency.is_some()),
+            ("--on-log", args.on_log.is_some()),
+            ("--on-role-change", args.on_role_change),
+        ];
+        return match shaping.iter().find(|(_, given)| *given) {
             Some((flag, _)) => Err(usage(format!(
                 "{flag} is about drawn faults, and this test has none; add --faults, or leave it out"
             ))),
-            None => Ok((Schedule::default(), duration_ms)),
+            None => Ok(Faults { drawn: Drawn::default(), duration_ms }),
         };
     }
-    let interval_ms = args.interval.unwrap_or(INTERVAL_MS);
     let fault_ms = args.fault_duration.unwrap_or(FAULT_DURATION_MS);
-    let window = Window { start_ms: steady_ms, end_ms: duration_ms, interval_ms, duration_ms: fault_ms };
-    let schedule =
-        Schedule::draw(&specs, Seed::new(seed), &window, target.nodes().len()).map_err(|error| match error {
-            ScheduleError::Window { .. } => usage(format!(
-                "no fault of {fault_ms} ms fits between --steady {steady_ms} ms and --duration {duration_ms} ms; \
+    let window = Window {
+        start_ms: steady_ms,
+        end_ms: duration_ms,
+        interval_ms: args.interval.unwrap_or(INTERVAL_MS),
+        spacing: args.spacing.unwrap_or_default(),
+        duration_ms: fault_ms,
+        concurrency: args.fault_concurrency.unwrap_or(1),
+    };
+    let mixed = specs.iter().any(|spec| spec.mixed);
+    let unfit = unfit(target, mixed);
+    let nodes = target.nodes().len();
+    let drawn = Schedule::draw(&specs, Seed::new(seed), &window, nodes, unfit).map_err(|error| match error {
+        ScheduleError::Window { .. } => usage(format!(
+            "no fault of {fault_ms} ms fits between --steady {steady_ms} ms and --duration {duration_ms} ms; \
              give a longer --duration, a shorter --fault-duration, or `--faults none`"
-            )),
-            other => usage(format!("--faults: {other}")),
-        })?;
-    Ok((schedule, duration_ms))
+        )),
+        other => usage(format!("--faults: {other}")),
+    })?;
+    Ok(Faults { drawn, duration_ms })
+}
+
+/// Why a kind of a mix cannot happen here. The machine is looked at only for a mix: anything else is planned as it is
+/// asked for, wherever it may run later.
+fn unfit(target: &Target, mixed: bool) -> impl Fn(Kind) -> Option<String> {
+    let missing: Vec<(&str, String)> = if mixed {
+        let found = schism_cluster::sandbox::capabilities().system.into_iter();
+        found.filter_map(|ability| Some((ability.name, ability.missing?))).collect()
+    } else {
+        Vec::new()
+    };
+    let can_failover = target.can_fail_over();
+    move |kind| {
+        if kind == Kind::Failover && !can_failover {
+            return Some("no replica here can be promoted by us".to_owned());
+        }
+        let needed = |(name, _): &&(&str, String)| kind.info().capabilities.contains(name);
+        missing.iter().find(needed).map(|(name, why)| format!("needs {name}: {why}"))
+    }
+}
+
+/// What a mix came to, for people.
+fn told(drawn: &Drawn) -> Vec<String> {
+    let listed = |names: Vec<String>| names.join(", ");
+    let mut told = Vec::new();
+    if !drawn.weights.is_empty() {
+        let kinds = drawn.weights.iter().map(|(kind, weight)| format!("{kind} ({weight})")).collect();
+        told.push(format!("drawn by weight from: {}", listed(kinds)));
+    }
+    if !drawn.switched_off.is_empty() {
+        let kinds = drawn.switched_off.iter().map(ToString::to_string).collect();
+        told.push(format!("switched off by this seed: {}", listed(kinds)));
+    }
+    if !drawn.left_out.is_empty() {
+        let kinds = drawn.left_out.iter().map(|(kind, why)| format!("{kind} ({why})")).collect();
+        told.push(format!("left out: {}", listed(kinds)));
+    }
+    told
+}
+
+/// The same faults, each waiting for what `--on-log` or `--on-role-change` says, until the next one is due.
+fn waiting(args: &TestArgs, schedule: Schedule, duration_ms: u64) -> anyhow::Result<Schedule> {
+    let condition = match &args.on_log {
+        Some(pattern) => {
+            Condition::Log(LogLine::new(pattern).map_err(|problem| usage(format!("--on-log: {problem}")))?)
+        }
+        None if args.on_role_change => Condition::RoleChange(true),
+        None => return Ok(schedule),
+    };
+    let mut entries = schedule.entries().to_vec();
+    let mut latest_ms = duration_ms;
+    for entry in entries.iter_mut().rev() {
+        let until_ms = latest_ms.saturating_sub(entry.for_ms).max(entry.at_ms);
+        entry.when = Some(When { condition: condition.clone(), until_ms });
+        latest_ms = entry.at_ms;
+    }
+    Ok(Schedule::new(entries))
 }
 
 /// A shipped schedule by its name, else a file.

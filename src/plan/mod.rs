@@ -8,7 +8,7 @@ mod target;
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use anyhow::Context as _;
-use schism_nemesis::Schedule;
+use schism_nemesis::{Limits, Schedule};
 use schism_seed::Seed;
 use schism_workloads::WorkloadPlan;
 use serde::{Deserialize, Serialize};
@@ -63,9 +63,19 @@ pub(crate) struct Plan {
     /// The database's settings as given.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) settings: BTreeMap<String, String>,
+    /// What a mix of faults (`--faults all`) came to for this seed, in sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) mix: Vec<String>,
+    /// How much may be hurt at once.
+    #[serde(default, skip_serializing_if = "is_unlimited")]
+    pub(crate) limits: Limits,
     /// The faults, by time.
     #[serde(default)]
     pub(crate) schedule: Schedule,
+}
+
+fn is_unlimited(limits: &Limits) -> bool {
+    *limits == Limits::default()
 }
 
 impl Plan {

@@ -47,6 +47,9 @@ pub(crate) fn plan_text(plan: &Plan, per_client: usize) -> anyhow::Result<String
     if !plan.schedule.entries().is_empty() {
         writeln!(text, "\n# The faults: one column is {} s.", column_ms(plan) as f64 / 1_000.0)?;
         text.push_str(&timeline(plan));
+        for sentence in &plan.mix {
+            writeln!(text, "# {sentence}")?;
+        }
     }
     Ok(text)
 }
@@ -61,17 +64,21 @@ fn column_ms(plan: &Plan) -> u64 {
     plan.duration_ms.div_ceil(COLUMNS).max(1)
 }
 
+/// One line a fault: `#` while it is in force, `?` while it may wait for its condition, `.` otherwise.
 fn timeline(plan: &Plan) -> String {
     let column_ms = column_ms(plan);
     let mut text = String::new();
     for entry in plan.schedule.entries() {
         let start = (entry.at_ms / column_ms) as usize;
+        let begin_ms = entry.when.as_ref().map_or(entry.at_ms, |when| when.until_ms);
+        let waiting = (begin_ms / column_ms) as usize - start;
         let length = (entry.for_ms / column_ms).max(1) as usize;
-        let bar = format!("{}{}", ".".repeat(start), "#".repeat(length));
+        let bar = format!("{}{}{}", ".".repeat(start), "?".repeat(waiting), "#".repeat(length));
+        let when = entry.when.as_ref().map(|when| format!("  once {}", when.condition.text())).unwrap_or_default();
         // Infallible: writing to a string.
         let _ = writeln!(
             text,
-            "# {:<10} {:<16} {bar:.<width$}",
+            "# {:<15} {:<16} {bar:.<width$}{when}",
             entry.fault.kind().name(),
             entry.target.to_string(),
             width = COLUMNS as usize

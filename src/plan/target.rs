@@ -44,6 +44,11 @@ impl Target {
         (1..=count).map(|number| Arc::from(format!("n{number}"))).collect()
     }
 
+    /// Whether its replicas can be promoted by us.
+    pub(crate) fn can_fail_over(&self) -> bool {
+        matches!(self, Self::Local(name) if name.database() == Database::Postgres && name.nodes() > 1)
+    }
+
     /// Workloads that can run on it.
     pub(crate) const fn workloads(&self) -> &'static [&'static str] {
         match self {

@@ -47,6 +47,8 @@ fn fault(id: u32, kind: &str, victims: &[&str], start_s: u64, end_s: u64) -> Fau
         end_ns: Some(end_s * S),
         detail: format!("{kind}: dropped all packets between {} and the rest", victims.join(" ")),
         verified: "probe from n2 to 10.77.0.1:6379 timed out after 500 ms in both directions".to_owned(),
+        measured: Vec::new(),
+        skipped: None,
         failure: None,
     }
 }
@@ -382,6 +384,8 @@ pub(super) fn harness_failure() -> RunResult {
         end_ns: None,
         detail: "SIGSTOP to process group 4711".to_owned(),
         verified: String::new(),
+        measured: Vec::new(),
+        skipped: None,
         failure: Some("state is R, expected T".to_owned()),
     });
     result

@@ -384,7 +384,7 @@ impl<S: Surroundings> Interpreter<'_, S> {
                             .harness_errors
                             .push(format!("fault {} ({}): {}", fault.id, fault.kind, fault.detail));
                     }
-                    FaultStage::Inject | FaultStage::Heal => {}
+                    FaultStage::Inject | FaultStage::Heal | FaultStage::Skipped => {}
                 }
                 self.record_side(Process::Nemesis, &fault.kind.clone(), &fault);
             }

@@ -3,7 +3,7 @@
 use std::{
     io,
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     time::{Duration, Instant},
 };
 
@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use futures::future::BoxFuture;
 use schism_checker::history::{ClaimEvent, FaultEvent, FaultStage, MeasuredStrength, RecoveryEvent};
 use schism_cluster::{Cluster, ClusterSpec, Database, RecoveryGoal, TargetName};
-use schism_nemesis::{Fault, Ledger, Measured, Nemesis, NemesisEvent, NemesisStage, Rejoin, Schedule};
+use schism_nemesis::{Fault, Ledger, Limits, Measured, Nemesis, NemesisEvent, NemesisStage, Rejoin, Schedule};
 use schism_workloads::client::{
     Connect, Dial,
     postgres::{self, Postgres},
@@ -88,6 +88,8 @@ pub(crate) fn run_in_sandbox(launch: &Launch) -> anyhow::Result<RunResult> {
         cluster: Arc::clone(&cluster),
         ledger: Arc::new(Ledger::append_to(&launch.ledger).context("cannot write the ledger")?),
         schedule: plan.schedule.clone(),
+        limits: plan.limits,
+        ops_ok: progress.ok(),
         goal: recovery_goal(&plan.schedule),
         recovery_limit: Duration::from_millis(plan.recovery_limit_ms),
         side: side_sender,
@@ -159,6 +161,8 @@ struct LocalSurroundings<'a> {
     cluster: Arc<Cluster>,
     ledger: Arc<Ledger>,
     schedule: Schedule,
+    limits: Limits,
+    ops_ok: Arc<AtomicU64>,
     goal: RecoveryGoal,
     recovery_limit: Duration,
     side: mpsc::UnboundedSender<Side>,
@@ -181,7 +185,8 @@ impl Surroundings for LocalSurroundings<'_> {
             self.cancel.subscribe(),
         );
         match nemesis {
-            Ok(mut nemesis) => {
+            Ok(nemesis) => {
+                let mut nemesis = nemesis.with_limits(self.limits).with_ops(Arc::clone(&self.ops_ok));
                 // Its events say how each fault went, failures included; it heals before it ends.
                 tokio::spawn(async move { nemesis.run().await });
             }
@@ -234,6 +239,7 @@ fn fault_event(event: NemesisEvent) -> FaultEvent {
             NemesisStage::Injected => FaultStage::Injected,
             NemesisStage::Heal => FaultStage::Heal,
             NemesisStage::Healed => FaultStage::Healed,
+            NemesisStage::Skipped => FaultStage::Skipped,
             NemesisStage::Failed => FaultStage::Failed,
         },
         target: event.target,

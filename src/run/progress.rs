@@ -1,7 +1,7 @@
 //! The progress line: operations, rate, p99, fault in force, time left.
 
 use std::sync::{
-    Mutex, PoisonError,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -15,7 +15,7 @@ const REDRAW_NS: u64 = 250_000_000;
 #[derive(Debug)]
 pub(crate) struct Progress {
     bar: ProgressBar,
-    ok: AtomicU64,
+    ok: Arc<AtomicU64>,
     fail: AtomicU64,
     info: AtomicU64,
     due_ns: AtomicU64,
@@ -32,7 +32,7 @@ impl Progress {
         }
         Self {
             bar,
-            ok: AtomicU64::new(0),
+            ok: Arc::default(),
             fail: AtomicU64::new(0),
             info: AtomicU64::new(0),
             due_ns: AtomicU64::new(0),
@@ -46,9 +46,14 @@ impl Progress {
         self.bar.tick();
     }
 
+    /// Operations that have ended ok, as it goes on.
+    pub(crate) fn ok(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.ok)
+    }
+
     pub(crate) fn count(&self, kind: EventType) {
         match kind {
-            EventType::Ok => &self.ok,
+            EventType::Ok => &*self.ok,
             EventType::Fail => &self.fail,
             EventType::Info | EventType::Invoke => &self.info,
         }

@@ -59,6 +59,9 @@ pub enum FaultStage {
     Heal,
     /// Undone and verified.
     Healed,
+    /// Not injected, and nobody's failure: beyond the limits of what may be hurt at once, or what it waited for did not
+    /// happen. The detail says which.
+    Skipped,
     /// Could not be injected, verified or healed: a failure of the harness, never a verdict on the database.
     Failed,
 }

@@ -499,3 +499,111 @@ async fn promote_during_cut_leaves_two_primaries_and_no_cut() {
     assert_eq!(promoted.detail, "nothing to undo");
     test.assert_healed();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_waits_for_what_it_waits_for_and_is_in_force_from_then_on() {
+    let mut test = Test::toml(
+        "[[fault]]\nwhen = { ops-ok = 100 }\nat = \"2s\"\nuntil = \"20s\"\nfor = \"3s\"\nkind = \"pause\"\ntarget = \"n2\"\n",
+        Lies::default(),
+    );
+    let ops = Arc::new(AtomicU64::new(0));
+    test.nemesis = test.nemesis.with_ops(Arc::clone(&ops));
+    let count = tokio::spawn(async move {
+        sleep(Duration::from_secs(10)).await;
+        ops.store(100, std::sync::atomic::Ordering::Relaxed);
+    });
+    let outcome = test.nemesis.run().await;
+    count.await.unwrap();
+    assert_eq!(outcome, Outcome { injected: 1, ..Outcome::default() });
+    let at_s: Vec<u64> =
+        test.events().iter().filter_map(|event| Some((event.effective_ns? + 500_000_000) / 1_000_000_000)).collect();
+    assert_eq!(at_s, [10, 13]);
+    test.assert_healed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_never_comes_is_skipped_and_no_failure() {
+    let mut test = Test::toml(
+        "[[fault]]\nwhen = { role-change = true }\nuntil = \"5s\"\nfor = \"3s\"\nkind = \"kill\"\ntarget = \"n2\"\n\
+         [[fault]]\nat = \"20s\"\nfor = \"1s\"\nkind = \"kill\"\ntarget = \"n3\"\n",
+        Lies::default(),
+    );
+    let outcome = test.nemesis.run().await;
+    assert_eq!(outcome, Outcome { injected: 1, skipped: 1, ..Outcome::default() });
+    assert_eq!(test.log(), ["kill n3 [1]", "start n3 [1]"]);
+    let skipped = test.events().into_iter().find(|event| event.stage == NemesisStage::Skipped).unwrap();
+    assert_eq!(skipped.detail, "another node becomes primary: that did not happen until 5000 ms");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_change_by_one_fault_sets_off_another() {
+    let mut test = Test::toml(
+        "[[fault]]\nwhen = { role-change = true }\nfor = \"1s\"\nkind = \"pause\"\ntarget = \"primary\"\n\
+         [[fault]]\nat = \"5s\"\nfor = \"10s\"\nkind = \"failover\"\n",
+        Lies::default(),
+    );
+    let outcome = test.nemesis.run().await;
+    assert!(outcome.failures.is_empty(), "{outcome:?}");
+    assert_eq!(outcome.injected, 2);
+    // The fail-over has made n2 primary.
+    assert!(test.log().contains(&"freeze n2 [0, 1]".to_owned()), "{:?}", test.log());
+    test.assert_healed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_is_hurt_than_the_limits_say() {
+    let mut test = Test::toml(
+        "[[fault]]\nat = 0\nfor = 5000\nkind = \"kill\"\ntarget = \"n1\"\n\
+         [[fault]]\nat = 1000\nfor = 1000\nkind = \"kill\"\ntarget = \"n2\"\n\
+         [[fault]]\nat = 9000\nfor = 1000\nkind = \"kill\"\ntarget = \"n2\"\n",
+        Lies::default(),
+    );
+    test.nemesis = test.nemesis.with_limits(Limits { keep_majority: true, ..Limits::default() });
+    let outcome = test.nemesis.run().await;
+    assert_eq!(outcome, Outcome { injected: 2, skipped: 1, ..Outcome::default() });
+    assert_eq!(test.log(), ["kill n1 [0]", "start n1 [0]", "kill n2 [2]", "start n2 [2]"]);
+    test.assert_healed();
+}
+
+const FLAP: &str = "[[fault]]\nat = \"1s\"\nfor = \"3s\"\nkind = \"flap\"\ntarget = \"n1\"\nperiod = \"2s\"\n";
+
+#[tokio::test(start_paused = true)]
+async fn pulses_come_at_their_times_and_the_undo_lifts_what_they_left() {
+    let mut test = Test::toml(FLAP, Lies::default());
+    let outcome = test.nemesis.run().await;
+    assert_eq!(outcome, Outcome { injected: 1, ..Outcome::default() });
+    assert_eq!(test.log(), ["cut 16 [0]", "uncut 16 [0]", "cut 16 [0]", "uncut 16 [0]"]);
+    let healed = test.events().pop().unwrap();
+    assert!(healed.detail.ends_with("2 of 2 changes made while it was in force"), "{}", healed.detail);
+    test.assert_healed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pulse_leaves_what_another_fault_wants_and_one_that_does_not_bite_is_told() {
+    let partition = "[[fault]]\nat = 0\nfor = \"9s\"\nkind = \"partition\"\ntarget = \"n1\"\n";
+    let mut test = Test::toml(&format!("{partition}{FLAP}"), Lies::default());
+    let outcome = test.nemesis.run().await;
+    assert!(outcome.failures.is_empty(), "{outcome:?}");
+    assert_eq!(test.log(), ["cut 16 [0]", "cut 16 [0, 1]", "cut 16 [0, 1]", "uncut 16 [0]"]);
+    test.assert_healed();
+
+    let mut test = Test::toml(FLAP, Lies { cut_is_leaky: true, ..Lies::default() });
+    let outcome = test.nemesis.run().await;
+    assert!(outcome.failures[0].problem.contains("does not bite"), "{outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_measured_is_told_with_what_was_asked() {
+    let expects = |asked| {
+        let gauge = Gauge::RoundTrip { from: "n1".into(), to: "n2".into() };
+        [expect::Expect::Measures { gauge, asked, bounds: 90.0..=110.0 }]
+    };
+    let test = Test::toml(FLAP, Lies::default());
+    test.fabric.state().measures = 100.4;
+    let seen = expect::check(&test.fabric, &expects(100.0)).await.unwrap();
+    assert_eq!(seen.text, "round trip n1→n2: asked 100 ms, got 100.4 ms");
+    assert_eq!((seen.measured[0].asked, seen.measured[0].got), (100.0, 100.4));
+    test.fabric.state().measures = 0.2;
+    let problem = expect::check(&test.fabric, &expects(100.0)).await.unwrap_err();
+    assert_eq!(problem, "round trip n1→n2: asked 100 ms, got 0.2 ms, which is not between 90 and 110");
+}

@@ -16,7 +16,27 @@
 //! cut-for = "1s"         # isolate the primary so long before; default 0
 //! kill = true            # default true
 //! rejoin = "heal"        # or "never", only without the kill
+//!
+//! [[fault]]
+//! when = { log = "checkpoint starting" }   # or { role-change = true }, { ops-ok = 5000 }
+//! at = "10s"             # not before; default 0
+//! until = "60s"          # not after: then it does not happen; default 30 s after `at`
+//! for = "2s"
+//! kind = "kill"
+//! target = "primary"
+//!
+//! [[fault]]
+//! at = "10s"
+//! every = "20s"          # begins again so long after its last beginning,
+//! times = 3              # so often in all
+//! for = "10s"
+//! kind = "flap"
+//! period = "4s"
+//! ramp = { to = "1s", steps = 3 }   # the kind's strength in three equal parts of `for`: 4s, 2.5s, 1s
+//! target = "primary"
 //! ```
+//!
+//! Faults are parallel where their times overlap.
 
 use std::collections::BTreeMap;
 
@@ -25,10 +45,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use toml::Spanned;
 
-use super::{Entry, Schedule, ScheduleError};
+use super::{Entry, Schedule, ScheduleError, When};
 use crate::{
-    Fault, Kind, Target,
+    Condition, Fault, Kind, Target,
     options::{OptionError, Options},
+    units,
 };
 
 impl Schedule {
@@ -48,11 +69,11 @@ impl Schedule {
             let places: BTreeMap<String, usize> =
                 fields.keys().map(|key| (key.get_ref().clone(), key.span().start)).collect();
             let values = fields.into_iter().map(|(key, value)| (key.into_inner(), value)).collect();
-            let entry = read_entry(values, Some(drawn)).map_err(|OptionError { option, problem }| {
+            let read = expand(values, drawn).map_err(|OptionError { option, problem }| {
                 let place = option.and_then(|option| places.get(&option).copied()).unwrap_or(header);
                 ScheduleError::File { entry: Some(number), line: line_of(text, place), problem }
             })?;
-            entries.push(entry);
+            entries.extend(read);
         }
         Ok(Self::new(entries))
     }
@@ -81,11 +102,118 @@ struct RawFile {
     fault: Vec<Spanned<BTreeMap<Spanned<String>, Value>>>,
 }
 
-/// When, what, whom; what is left over are the options of that kind.
-fn read_entry(values: BTreeMap<String, Value>, drawn: Option<u64>) -> Result<Entry, OptionError> {
+/// The entries that one of a file stands for: repetitions of it, and the steps of a ramp.
+fn expand(values: BTreeMap<String, Value>, drawn: u64) -> Result<Vec<Entry>, OptionError> {
     let mut options = Options::new(values);
+    let repetition = Repetition::read(&mut options)?;
+    let ramp: Option<Ramp> = options.word("ramp")?;
+    let first = read_entry(options.clone(), Some(drawn))?;
+    repetition.check(&first)?;
+    let parts = match ramp {
+        Some(ramp) => ramp.parts(&first, options)?,
+        None => vec![first],
+    };
+    let repeated = (0..repetition.times).flat_map(|number| {
+        parts.iter().map(move |part| {
+            let mut entry = part.clone();
+            entry.at_ms += number * repetition.every_ms;
+            // Each time anew, and yet decided by the first one's number.
+            entry.draw = Seed::new(part.draw).stream("every").below(1 << 32).wrapping_add(number) % (1 << 32);
+            if number == 0 {
+                entry.draw = part.draw;
+            }
+            entry
+        })
+    });
+    Ok(repeated.collect())
+}
+
+/// `every` and `times`.
+#[derive(Clone, Copy)]
+struct Repetition {
+    every_ms: u64,
+    times: u64,
+}
+
+impl Repetition {
+    /// More of one fault than any run has time for.
+    const TIMES_MAX: u64 = 10_000;
+
+    fn read(options: &mut Options) -> Result<Self, OptionError> {
+        let wrong = |option: &str, problem: String| OptionError { option: Some(option.to_owned()), problem };
+        match (options.millis("every")?, options.word("times")?) {
+            (None, None) => Ok(Self { every_ms: 0, times: 1 }),
+            (Some(_), None) => Err(wrong("every", "`every` wants `times`: a schedule has an end".to_owned())),
+            (None, Some(_)) => Err(wrong("times", "`times` wants `every`: how long after each other".to_owned())),
+            (Some(_), Some(times)) if !(1..=Self::TIMES_MAX).contains(&times) => {
+                Err(wrong("times", format!("`times` is between 1 and {}, not {times}", Self::TIMES_MAX)))
+            }
+            (Some(every_ms), Some(times)) => {
+                let whole_ms = units::bounded_millis(every_ms.saturating_mul(times));
+                whole_ms.map_err(|problem| wrong("every", problem)).map(|_| Self { every_ms, times })
+            }
+        }
+    }
+
+    fn check(self, first: &Entry) -> Result<(), OptionError> {
+        let problem = if self.times > 1 && first.when.is_some() {
+            "a fault that waits for something has no `every`: write it again with a later `at`".to_owned()
+        } else if self.times > 1 && self.every_ms < first.for_ms.max(1) {
+            format!("`every` {} ms is shorter than `for`: it would overlap with itself", self.every_ms)
+        } else {
+            return Ok(());
+        };
+        Err(OptionError { option: Some("every".to_owned()), problem })
+    }
+}
+
+/// A strength that grows or shrinks in steps.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ramp {
+    /// The last strength; the first is the option's.
+    to: String,
+    /// How many strengths there are in all.
+    steps: u64,
+}
+
+impl Ramp {
+    const STEPS_MAX: u64 = 100;
+
+    fn parts(&self, first: &Entry, options: Options) -> Result<Vec<Entry>, OptionError> {
+        let wrong = |problem: String| OptionError { option: Some("ramp".to_owned()), problem };
+        let kind = first.fault.kind();
+        let option = kind.info().strength.ok_or_else(|| wrong(format!("a {kind} has no strength to ramp")))?;
+        if !(2..=Self::STEPS_MAX).contains(&self.steps) {
+            return Err(wrong(format!("a ramp has 2 to {} steps, not {}", Self::STEPS_MAX, self.steps)));
+        }
+        if first.when.is_some() || first.for_ms < self.steps {
+            return Err(wrong("a ramp wants a time of its own: `for`, and no `when`".to_owned()));
+        }
+        let values = first.fault.write().into_values();
+        let from = values.get(option).and_then(Value::as_str).unwrap_or_default();
+        let part = |number: u64| {
+            let strength = units::between(from, &self.to, number, self.steps - 1).map_err(wrong)?;
+            let mut options = options.clone();
+            options.set(option, strength);
+            let mut entry = read_entry(options, Some(first.draw))?;
+            let (begin, end) = (first.for_ms * number / self.steps, first.for_ms * (number + 1) / self.steps);
+            (entry.at_ms, entry.for_ms) = (first.at_ms + begin, end - begin);
+            Ok(entry)
+        };
+        (0..self.steps).map(part).collect()
+    }
+}
+
+/// How long a fault waits for its condition unless told.
+const WAIT_MS: u64 = 30_000;
+
+/// When, what, whom; what is left over are the options of that kind.
+fn read_entry(mut options: Options, drawn: Option<u64>) -> Result<Entry, OptionError> {
     let missing = |field: &str| OptionError::from(format!("missing field `{field}`"));
-    let at_ms = options.millis("at")?.ok_or_else(|| missing("at"))?;
+    let condition: Option<Condition> = options.word("when")?;
+    let at_ms = options.millis("at")?.or(condition.is_some().then_some(0)).ok_or_else(|| missing("at"))?;
+    let when = read_when(condition, at_ms, &mut options)?;
     let for_ms = options.millis("for")?.unwrap_or(0);
     let draw = options.word("draw")?.or(drawn).ok_or_else(|| missing("draw"))?;
     let kind = options.parsed("kind", Kind::parse)?.ok_or_else(|| missing("kind"))?;
@@ -98,7 +226,23 @@ fn read_entry(values: BTreeMap<String, Value>, drawn: Option<u64>) -> Result<Ent
     if for_ms == 0 && kind.info().needs_time {
         return Err(format!("a {kind} needs `for`: lifted at once it does nothing").into());
     }
-    Ok(Entry { id: 0, at_ms, for_ms, fault, target, draw })
+    Ok(Entry { id: 0, at_ms, when, for_ms, fault, target, draw })
+}
+
+fn read_when(condition: Option<Condition>, at_ms: u64, options: &mut Options) -> Result<Option<When>, OptionError> {
+    let until_ms = options.millis("until")?;
+    let wrong = |option: &str, problem: String| OptionError { option: Some(option.to_owned()), problem };
+    let Some(condition) = condition else {
+        let unasked =
+            until_ms.map(|_| wrong("until", "`until` is how long to wait for something: it wants `when`".to_owned()));
+        return unasked.map_or(Ok(None), Err);
+    };
+    condition.check().map_err(|problem| wrong("when", problem))?;
+    let until_ms = until_ms.unwrap_or(at_ms + WAIT_MS);
+    if until_ms < at_ms {
+        return Err(wrong("until", "`until` comes before `at`".to_owned()));
+    }
+    Ok(Some(When { condition, until_ms }))
 }
 
 fn write_entry(entry: &Entry) -> BTreeMap<String, Value> {
@@ -106,6 +250,10 @@ fn write_entry(entry: &Entry) -> BTreeMap<String, Value> {
     options.set_millis("at", entry.at_ms);
     if entry.for_ms > 0 {
         options.set_millis("for", entry.for_ms);
+    }
+    if let Some(When { condition, until_ms }) = &entry.when {
+        options.set("when", condition);
+        options.set_millis("until", *until_ms);
     }
     options.set("kind", entry.fault.kind().name());
     options.set("target", entry.target.name());
@@ -119,7 +267,8 @@ impl TryFrom<RawSchedule> for Schedule {
     fn try_from(raw: RawSchedule) -> Result<Self, ScheduleError> {
         let entry = |(number, values): (usize, BTreeMap<String, Value>)| {
             // A stored plan says everything; a number made up here would be another plan.
-            read_entry(values, None).map_err(|error| ScheduleError::Data { entry: number, problem: error.problem })
+            read_entry(Options::new(values), None)
+                .map_err(|error| ScheduleError::Data { entry: number, problem: error.problem })
         };
         (1..).zip(raw.fault).map(entry).collect::<Result<_, _>>().map(Self::new)
     }
@@ -204,6 +353,45 @@ mod tests {
     }
 
     #[test]
+    fn one_entry_may_stand_for_many() {
+        let schedule = read(
+            "[[fault]]\nat = \"10s\"\nevery = \"20s\"\ntimes = 3\nfor = \"9s\"\nkind = \"flap\"\n\
+             target = \"one\"\nperiod = \"4s\"\nramp = { to = \"1s\", steps = 3 }\ndraw = 5\n",
+        )
+        .unwrap();
+        let told: Vec<(u64, u64, u64)> = schedule
+            .entries()
+            .iter()
+            .map(|entry| match &entry.fault {
+                Fault::Flap(flap) => (entry.at_ms, entry.for_ms, flap.period_ms),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let once = [(10_000, 3_000, 4_000), (13_000, 3_000, 2_500), (16_000, 3_000, 1_000)];
+        let thrice =
+            (0..3).flat_map(|number| once.map(|(at_ms, for_ms, period)| (at_ms + number * 20_000, for_ms, period)));
+        assert_eq!(told, thrice.collect::<Vec<_>>());
+        let draws: Vec<u64> = schedule.entries().iter().map(|entry| entry.draw).collect();
+        assert!(draws[..3] == [5, 5, 5] && draws[3] != 5 && draws[3] == draws[5] && draws[3] != draws[6], "{draws:?}");
+        assert_eq!(Schedule::from_toml(&schedule.to_toml(), Seed::new(9)), Ok(schedule));
+    }
+
+    #[test]
+    fn a_fault_that_waits_is_stored_with_what_it_waits_for() {
+        let when = |text: &str| {
+            read(&format!("[[fault]]\nwhen = {text}\nfor = 1\nkind = \"pause\"\ntarget = \"one\"\n")).unwrap()
+        };
+        for text in ["{ log = \"checkpoint (starting|complete)\" }", "{ role-change = true }", "{ ops-ok = 500 }"] {
+            let schedule = when(text);
+            let entry = &schedule.entries()[0];
+            assert_eq!((entry.at_ms, entry.end_ms()), (0, WAIT_MS + 1));
+            assert_eq!(Schedule::from_toml(&schedule.to_toml(), Seed::new(9)), Ok(schedule.clone()));
+            let json = serde_json::to_string(&schedule).unwrap();
+            assert_eq!(serde_json::from_str::<Schedule>(&json).unwrap(), schedule);
+        }
+    }
+
+    #[test]
     fn an_own_draw_does_not_change_the_others() {
         let two = |draw: &str| {
             let kill = "kind = \"kill\"\ntarget = \"one\"\n";
@@ -246,6 +434,20 @@ mod tests {
                 6,
             ),
             ("kind = \"kill\"\ntarget = \"one\"", "missing field `at`", 6),
+            ("at = 1\nkind = \"kill\"\ntarget = \"one\"\nevery = 5", "`every` wants `times`", 10),
+            ("at = 1\nkind = \"kill\"\ntarget = \"one\"\ntimes = 5", "`times` wants `every`", 10),
+            ("at = 1\nkind = \"kill\"\ntarget = \"one\"\nevery = 5\ntimes = 0", "between 1 and", 11),
+            ("at = 1\nfor = 9\nkind = \"kill\"\ntarget = \"one\"\nevery = 5\ntimes = 2", "overlap with itself", 11),
+            ("at = 1\nkind = \"kill\"\ntarget = \"one\"\nramp = { to = \"9\", steps = 2 }", "no strength", 10),
+            (
+                "at = 1\nfor = 9\nkind = \"flap\"\ntarget = \"one\"\nramp = { to = \"9%\", steps = 2 }",
+                "no way from",
+                11,
+            ),
+            ("at = 1\nfor = 9\nkind = \"flap\"\ntarget = \"one\"\nperiod = \"1ms\"", "every 500 ms at most", 11),
+            ("at = 1\nkind = \"kill\"\ntarget = \"one\"\nwhen = { log = \"(\" }", "no regular expression", 10),
+            ("at = 1\nkind = \"kill\"\ntarget = \"one\"\nwhen = { moon = \"full\" }", "unknown variant", 10),
+            ("at = 1\nkind = \"kill\"\ntarget = \"one\"\nuntil = 5", "it wants `when`", 10),
             ("at = 1\nkind = \"kill\"\ntarget = \"one\"\ndraw = -1", "invalid value", 10),
         ] {
             let error = read(&format!("{first}[[fault]]\n{second}\n")).unwrap_err();

@@ -614,7 +614,13 @@ fn fault_row(fault: &FaultRecord) -> Markup {
             }
             td.long { (text(&fault.detail, SENTENCE_MAX)) }
             td.long {
-                @if fault.verified.is_empty() { "not verified" } @else { (text(&fault.verified, SENTENCE_MAX)) }
+                @if let Some(why) = &fault.skipped {
+                    span.tag { "did not happen" } " " (text(why, SENTENCE_MAX))
+                } @else if fault.verified.is_empty() {
+                    "not verified"
+                } @else {
+                    (text(&fault.verified, SENTENCE_MAX))
+                }
                 @if let Some(failure) = &fault.failure {
                     div { span.tag.invalid { "failed" } " " (text(failure, SENTENCE_MAX)) }
                 }
