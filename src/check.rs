@@ -14,6 +14,7 @@ use crate::{
 /// What the history itself does not know.
 pub(crate) struct Circumstances {
     pub(crate) outcome: Outcome,
+    pub(crate) aborted: Option<String>,
     pub(crate) harness_errors: Vec<String>,
     pub(crate) command: String,
     pub(crate) started_utc: String,
@@ -31,6 +32,7 @@ pub(crate) fn judge(history: &History, plan: &Plan, circumstances: Circumstances
         valid,
         exit_code: exit::of_run(valid, circumstances.outcome),
         outcome: circumstances.outcome,
+        aborted: circumstances.aborted,
         harness_errors: circumstances.harness_errors,
         target: plan.target.clone(),
         workload: plan.workload.clone(),

@@ -125,6 +125,21 @@ pub(crate) struct TestArgs {
     /// Never hurt a majority of the nodes at once.
     #[arg(long)]
     pub(crate) keep_majority: bool,
+    /// Probes that must hold before and after the faults, and thresholds: a TOML file (docs/safety.md).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) safety: Option<PathBuf>,
+    /// End the faults when more than this share of operations fails, for example 50%.
+    #[arg(long, value_name = "SHARE", value_parser = Share::parse)]
+    pub(crate) abort_error_rate: Option<Share>,
+    /// End the faults when operations take longer than this at the 99th percentile.
+    #[arg(long, value_name = "TIME", value_parser = parse_ms)]
+    pub(crate) abort_p99: Option<u64>,
+    /// End the faults when less than this share of the clients is free: the others wait for the database.
+    #[arg(long, value_name = "SHARE", value_parser = Share::parse)]
+    pub(crate) abort_free_workers: Option<Share>,
+    /// Over how long the thresholds are taken [default: 10s].
+    #[arg(long, value_name = "TIME", value_parser = parse_ms)]
+    pub(crate) abort_window: Option<u64>,
     /// How long each drawn fault lasts [default: 5s].
     #[arg(long, value_name = "TIME", value_parser = parse_ms)]
     pub(crate) fault_duration: Option<u64>,
@@ -179,7 +194,7 @@ fn parse_word<T: serde::de::DeserializeOwned>(word: &str) -> Result<T, String> {
 }
 
 /// Options that shape the test and so cannot be given beside a stored plan.
-const TEST_OPTIONS: [&str; 26] = [
+const TEST_OPTIONS: [&str; 31] = [
     "target",
     "workload",
     "options",
@@ -192,6 +207,11 @@ const TEST_OPTIONS: [&str; 26] = [
     "on_role_change",
     "blast_radius",
     "keep_majority",
+    "safety",
+    "abort_error_rate",
+    "abort_p99",
+    "abort_free_workers",
+    "abort_window",
     "fault_duration",
     "seed",
     "duration",

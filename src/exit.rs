@@ -35,6 +35,11 @@ pub(crate) const fn of_run(valid: Validity, outcome: Outcome) -> u8 {
     match outcome {
         Outcome::HarnessFailure => FAILURE,
         Outcome::Completed | Outcome::Interrupted => of_validity(valid),
+        // Not all of the planned faults happened: what held under the others is not what was asked.
+        Outcome::Aborted => match valid {
+            Validity::Invalid => INVALID,
+            Validity::Valid | Validity::Unknown => UNKNOWN,
+        },
     }
 }
 

@@ -20,6 +20,7 @@ mod report;
 mod result;
 mod result_dir;
 mod run;
+mod safety;
 
 use std::{os::fd::AsFd as _, process::ExitCode};
 

@@ -22,6 +22,9 @@ pub(crate) struct RunResult {
     pub(crate) exit_code: u8,
     /// How the run ended.
     pub(crate) outcome: Outcome,
+    /// Why its faults ended early, if they did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) aborted: Option<String>,
     /// What went wrong in schism itself; not a verdict on the database.
     pub(crate) harness_errors: Vec<String>,
     /// `redis/sentinel`, `memory`, …
@@ -82,6 +85,9 @@ pub(crate) enum Outcome {
     Completed,
     /// Ctrl-C or a signal ended it early; the verdict covers what was recorded.
     Interrupted,
+    /// A threshold was crossed, or the steady state did not hold at the beginning: every fault was healed at once and
+    /// none came after. What follows (recovery, final reads) went by as planned.
+    Aborted,
     /// The harness failed; the verdict covers what was recorded.
     HarnessFailure,
 }

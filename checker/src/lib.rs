@@ -43,6 +43,7 @@ pub mod isolation;
 pub mod jepsen;
 pub mod linearizability;
 mod say;
+pub mod steady_state;
 mod verdict;
 pub mod verify;
 
@@ -113,8 +114,8 @@ const fn joined<const LEN: usize>(lists: &[&[&'static str]]) -> [&'static str; L
     names
 }
 
-/// Runs the checkers that the history's workload calls for: its own first, then split brain, divergence, recovery and
-/// activity. Of another tool's history only its own: nothing is known there of nodes, claims and faults.
+/// Runs the checkers that the history's workload calls for: its own first, then split brain, divergence, recovery,
+/// activity and, where it was probed, the steady state. Of another tool's history only its own: nothing is known there of nodes, claims and faults.
 pub fn check(history: &history::History, options: &Options) -> Result<Vec<Check>, CheckError> {
     check_keeping(history, options, None)
 }
@@ -169,6 +170,7 @@ fn check_keeping(
             availability::recovery_check(history),
             availability::activity_check(history),
         ])
+        .chain(steady_state::check(history))
         .collect())
 }
 

@@ -72,8 +72,8 @@ impl<'de> Deserialize<'de> for Validity {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Check {
-    /// The checker's name: `set`, `linearizability`, `list-append`, `split-brain`, `divergence`, `recovery`, `activity`,
-    /// or one of [`crate::jepsen::NAMES`].
+    /// The checker's name: `set`, `linearizability`, `list-append`, `split-brain`, `divergence`, `recovery`,
+    /// `steady-state`, `activity`, or one of [`crate::jepsen::NAMES`].
     pub name: String,
     /// The verdict.
     pub valid: Validity,
@@ -128,6 +128,8 @@ pub enum Details {
     Divergence(crate::divergence::final_state::DivergenceResult),
     /// Whether the cluster came back after the last fault.
     Recovery(crate::availability::RecoveryResult),
+    /// Whether the steady state held before the faults and again after them.
+    SteadyState(crate::steady_state::SteadyStateResult),
     /// Whether each kind of operation succeeded at least once.
     Activity(crate::availability::ActivityResult),
 }

@@ -262,6 +262,15 @@ impl Cluster {
         host.connect(SocketAddrV4::new(address, port)).await
     }
 
+    /// One question in the database's own language (a query, a command and its words), asked as a client beside the node
+    /// would, over a connection of its own; the first value of the answer, empty when there is none. The caller sets
+    /// the time limit.
+    pub async fn ask(&self, node: &str, question: &str) -> Result<String, String> {
+        let site = self.names.iter().position(|name| name == node).unwrap_or(0);
+        let dialled = self.dial(site as u32, node, self.client_port()).await;
+        self.backend.ask(dialled.map_err(|error| error.to_string())?, question).await
+    }
+
     /// The port on which clients are served.
     #[must_use]
     pub fn client_port(&self) -> u16 {

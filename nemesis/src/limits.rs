@@ -21,7 +21,7 @@ pub struct Limits {
     pub apart: bool,
 }
 
-/// A share of nodes.
+/// A share of something: `34%`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Share {
     ppm: u32,
@@ -40,6 +40,12 @@ impl Share {
             return Err(format!("{text:?} is no share: write \"34%\" or 0.34, more than 0 and at most everything"));
         }
         units::parse_share_ppm(text).map(|ppm| Self { ppm })
+    }
+
+    /// As a number between 0 and 1.
+    #[must_use]
+    pub fn fraction(self) -> f64 {
+        f64::from(self.ppm) / 1e6
     }
 
     /// How many of so many nodes it allows. Rounded to the nearest: a third, written 33 %, of three nodes is one.

@@ -9,6 +9,7 @@ use schism_workloads::client::{lie::Lie, memory};
 use crate::{
     cli::{CLIENTS_MAX, Route, TIME_MAX, TestArgs},
     exit::usage,
+    safety::Safety,
 };
 
 use super::{Plan, Target};
@@ -79,6 +80,7 @@ pub(crate) fn from_args(args: &TestArgs) -> anyhow::Result<Plan> {
             keep_majority: args.keep_majority,
             apart: args.fault_concurrency.is_some_and(|faults| faults > 1),
         },
+        safety: safety_of(args)?,
         schedule,
     };
     validate(&plan)?;
@@ -128,7 +130,22 @@ pub(crate) fn validate(plan: &Plan) -> anyhow::Result<()> {
     for model in &plan.consistency_models {
         choose("consistency model", model, schism_checker::isolation::list_append::known_models())?;
     }
+    plan.safety.validate(&target)?;
+    if target == Target::Memory && !plan.safety.probes.is_empty() {
+        return Err(usage("the memory target has no nodes to probe: leave the probes out"));
+    }
     validate_schedule(plan, &target)
+}
+
+/// The `--safety` file, and over it what the command line says.
+fn safety_of(args: &TestArgs) -> anyhow::Result<Safety> {
+    let mut safety = args.safety.as_deref().map(Safety::read).transpose()?.unwrap_or_default();
+    let abort = &mut safety.abort;
+    abort.error_rate = args.abort_error_rate.or(abort.error_rate);
+    abort.p99_ms = args.abort_p99.or(abort.p99_ms);
+    abort.free_workers = args.abort_free_workers.or(abort.free_workers);
+    abort.window_ms = args.abort_window.or(abort.window_ms);
+    Ok(safety)
 }
 
 /// The memory target's settings: its lie and its latencies.

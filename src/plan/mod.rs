@@ -17,7 +17,7 @@ pub(crate) use make::{choose, from_args, memory_settings, repeat_command};
 pub(crate) use show::{plan_json, plan_text};
 pub(crate) use target::Target;
 
-use crate::{cli::Route, exit::usage};
+use crate::{cli::Route, exit::usage, safety::Safety};
 
 /// A test, wholly decided.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,6 +69,9 @@ pub(crate) struct Plan {
     /// How much may be hurt at once.
     #[serde(default, skip_serializing_if = "is_unlimited")]
     pub(crate) limits: Limits,
+    /// When the faults end early, and what must hold before and after them.
+    #[serde(default, skip_serializing_if = "Safety::is_empty")]
+    pub(crate) safety: Safety,
     /// The faults, by time.
     #[serde(default)]
     pub(crate) schedule: Schedule,

@@ -94,6 +94,7 @@ fn run(valid: Validity, checks: Vec<Check>, faults: Vec<FaultRecord>, claims: Ve
             Validity::Unknown => 2,
         },
         outcome: Outcome::Completed,
+        aborted: None,
         harness_errors: Vec::new(),
         target: "redis/sentinel".to_owned(),
         workload: "set".to_owned(),

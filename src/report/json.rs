@@ -81,7 +81,11 @@ fn visit_lists(details: &mut Details, visit: &mut impl Visit) -> anyhow::Result<
         Details::SplitBrain(split_brain) => visit.visit(WINDOWS, &mut split_brain.windows),
         Details::Divergence(divergence) => visit.visit(DIFFERENCES, &mut divergence.differences),
         // Of isolation so many of each kind are listed.
-        Details::Isolation(_) | Details::Jepsen(_) | Details::Recovery(_) | Details::Activity(_) => Ok(()),
+        Details::Isolation(_)
+        | Details::Jepsen(_)
+        | Details::Recovery(_)
+        | Details::SteadyState(_)
+        | Details::Activity(_) => Ok(()),
     }
 }
 

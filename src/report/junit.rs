@@ -48,6 +48,12 @@ fn harness_case(result: &RunResult, suite: &str) -> TestCase {
             status.set_description(clip(&result.harness_errors.join("\n"), 20_000));
             status
         }
+        Outcome::Aborted => {
+            let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+            let why = result.aborted.as_deref().unwrap_or_default();
+            status.set_type("aborted").set_message(format!("the faults were ended early: {why}"));
+            status
+        }
         Outcome::Interrupted => {
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
             status.set_type("interrupted").set_message("the run was interrupted; verdicts cover what was recorded");

@@ -32,6 +32,9 @@ pub(super) fn headline(result: &RunResult) -> Headline {
         Validity::Invalid => ("INVALID", Tone::Bad, "broken"),
         _ if failed => ("HARNESS FAILURE", Tone::Doubt, "not judged, because schism itself failed"),
         Validity::Unknown => ("UNKNOWN", Tone::Doubt, "undecided"),
+        Validity::Valid if result.outcome == Outcome::Aborted => {
+            ("UNKNOWN", Tone::Doubt, "held, but cut short")
+        }
         Validity::Valid => ("VALID", Tone::Good, "held in this run"),
     };
     let mut notes = Vec::new();
@@ -39,6 +42,10 @@ pub(super) fn headline(result: &RunResult) -> Headline {
         Outcome::Completed => {}
         Outcome::Interrupted => {
             notes.push("The run was interrupted: the verdict covers what was recorded until then.".to_owned());
+        }
+        Outcome::Aborted => {
+            let why = result.aborted.as_deref().unwrap_or("no reason was noted");
+            notes.push(format!("The faults were ended early: {why}. The verdict covers those that happened."));
         }
         Outcome::HarnessFailure if result.valid == Validity::Invalid => {
             notes.push("The harness failed as well; what was recorded until then proves the violation.".to_owned());

@@ -12,13 +12,16 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use hdrhistogram::Histogram;
 use schism_checker::history::{
-    ClaimEvent, Event, EventType, F, FaultEvent, FaultStage, Phase, PhaseEvent, Process, RecoveryEvent, Value,
+    ClaimEvent, Event, EventType, F, FaultEvent, FaultStage, Phase, PhaseEvent, ProbeEvent, Process, RecoveryEvent,
+    Value,
 };
 use schism_workloads::{
     Op,
     generator::{Context, Free, Generator, Step},
 };
 use tokio::{sync::mpsc, time::sleep_until};
+
+use crate::safety::Watchdog;
 
 use super::{
     clock::Clock,
@@ -47,8 +50,12 @@ pub(crate) enum Side {
     Healed,
     /// The wait for recovery is over.
     Recovery(RecoveryEvent),
-    /// Ctrl-C, a signal, or a threshold that was crossed.
+    /// Ctrl-C or a signal.
     Interrupt(String),
+    /// The faults must end early: a probe of the steady state that did not hold at the beginning.
+    Abort(String),
+    /// What a probe of the steady state found.
+    Probe(ProbeEvent),
     /// Something of ours failed.
     HarnessError(String),
 }
@@ -82,6 +89,8 @@ pub(crate) struct Timing {
 pub(crate) struct Ended {
     /// Why it was interrupted.
     pub(crate) interrupted: Option<String>,
+    /// Why its faults ended early.
+    pub(crate) aborted: Option<String>,
     /// What of ours failed.
     pub(crate) harness_errors: Vec<String>,
     /// Why the history could not be written to its end.
@@ -101,6 +110,7 @@ pub(crate) struct Interpreter<'a, S> {
     pub(crate) finished: mpsc::UnboundedReceiver<Finished>,
     pub(crate) side: mpsc::UnboundedReceiver<Side>,
     pub(crate) progress: Arc<Progress>,
+    pub(crate) watchdog: Watchdog,
 }
 
 /// Everything that changes while the loop runs.
@@ -197,10 +207,15 @@ impl<S: Surroundings> Interpreter<'_, S> {
             state.ended.write_error = Some(error);
         }
         let interrupted = state.ended.interrupted.is_some();
+        if matches!(state.phase, Phase::Steady | Phase::Faults) && state.ended.aborted.is_none() {
+            self.watchdog.free(now, state.free.len() as u32);
+            state.ended.aborted = self.watchdog.crossed(now);
+        }
+        let aborted = state.ended.aborted.clone();
         match state.phase {
-            Phase::Steady | Phase::Faults if interrupted || now >= self.timing.duration_ns => {
-                self.enter(state, Phase::Heal, "");
-                self.surroundings.heal(interrupted);
+            Phase::Steady | Phase::Faults if interrupted || aborted.is_some() || now >= self.timing.duration_ns => {
+                self.surroundings.heal(interrupted || aborted.is_some());
+                self.enter(state, Phase::Heal, aborted.as_deref().unwrap_or_default());
             }
             Phase::Steady if self.timing.steady_ns.is_some_and(|steady_ns| now >= steady_ns) => {
                 self.enter(state, Phase::Faults, "");
@@ -351,9 +366,11 @@ impl<S: Surroundings> Interpreter<'_, S> {
         state.in_flight = state.in_flight.saturating_sub(1);
         state.free.put(client);
         self.progress.count(completion.kind);
+        let latency_ns = now - state.invoked_at_ns[slot];
         if completion.kind == EventType::Ok {
-            state.latencies_us.saturating_record((now - state.invoked_at_ns[slot]) / 1_000);
+            state.latencies_us.saturating_record(latency_ns / 1_000);
         }
+        self.watchdog.ended(now, completion.kind, event.error.as_ref(), Duration::from_nanos(latency_ns));
         Self::update(state, self.workers.len() as u32, now, &event);
         self.recorder.keep(event);
         if completion.kind == EventType::Info {
@@ -400,6 +417,10 @@ impl<S: Surroundings> Interpreter<'_, S> {
                     self.surroundings.heal(true);
                 }
             }
+            Side::Abort(reason) => {
+                state.ended.aborted.get_or_insert(reason);
+            }
+            Side::Probe(probe) => self.record_side(Process::Harness, "probe", &probe),
             Side::HarnessError(error) => state.ended.harness_errors.push(error),
         }
     }

@@ -28,6 +28,7 @@ use tokio::{
 use crate::{
     plan::{Plan, Target},
     result::RunResult,
+    safety::{Probe, Prober},
 };
 
 use super::{
@@ -38,6 +39,7 @@ use super::{
     memory::watch_interrupt,
     monitor::Monitor,
     routing::Routing,
+    steady_state::SteadyState,
 };
 
 /// Between two looks whether the cluster has recovered.
@@ -89,6 +91,7 @@ pub(crate) fn run_in_sandbox(launch: &Launch) -> anyhow::Result<RunResult> {
         ledger: Arc::new(Ledger::append_to(&launch.ledger).context("cannot write the ledger")?),
         schedule: plan.schedule.clone(),
         limits: plan.limits,
+        probes: plan.safety.probes.clone(),
         ops_ok: progress.ok(),
         goal: recovery_goal(&plan.schedule),
         recovery_limit: Duration::from_millis(plan.recovery_limit_ms),
@@ -162,6 +165,7 @@ struct LocalSurroundings<'a> {
     ledger: Arc<Ledger>,
     schedule: Schedule,
     limits: Limits,
+    probes: Vec<Probe>,
     ops_ok: Arc<AtomicU64>,
     goal: RecoveryGoal,
     recovery_limit: Duration,
@@ -187,8 +191,14 @@ impl Surroundings for LocalSurroundings<'_> {
         match nemesis {
             Ok(nemesis) => {
                 let mut nemesis = nemesis.with_limits(self.limits).with_ops(Arc::clone(&self.ops_ok));
-                // Its events say how each fault went, failures included; it heals before it ends.
-                tokio::spawn(async move { nemesis.run().await });
+                let (steady, side, cancel) = (self.steady_state(), self.side.clone(), self.cancel.subscribe());
+                tokio::spawn(async move {
+                    if steady.holds_before(&side).await {
+                        let _watch = steady.watch(side, cancel);
+                        // Its events say how each fault went, failures included; it heals before it ends.
+                        nemesis.run().await;
+                    }
+                });
             }
             Err(error) => self.tell(Side::HarnessError(format!("the nemesis cannot start: {error}"))),
         }
@@ -205,7 +215,8 @@ impl Surroundings for LocalSurroundings<'_> {
 
     fn await_recovery(&mut self) {
         let goal = self.goal;
-        self.runtime.spawn(await_recovery(Arc::clone(&self.cluster), goal, self.recovery_limit, self.side.clone()));
+        let (cluster, limit, side) = (Arc::clone(&self.cluster), self.recovery_limit, self.side.clone());
+        self.runtime.spawn(await_recovery(cluster, goal, limit, self.steady_state(), side));
     }
 
     fn stop_monitor(&mut self) -> Vec<ClaimEvent> {
@@ -214,6 +225,10 @@ impl Surroundings for LocalSurroundings<'_> {
 }
 
 impl LocalSurroundings<'_> {
+    fn steady_state(&self) -> SteadyState {
+        SteadyState::new(Prober::new(Arc::clone(&self.cluster)), self.probes.clone())
+    }
+
     fn tell(&self, side: Side) {
         // A closed channel: the loop has ended, and with it the need to know.
         let _ = self.side.send(side);
@@ -266,7 +281,13 @@ fn recovery_goal(schedule: &Schedule) -> RecoveryGoal {
     if never_rejoins { RecoveryGoal::AllServing } else { RecoveryGoal::OnePrimary }
 }
 
-async fn await_recovery(cluster: Arc<Cluster>, goal: RecoveryGoal, limit: Duration, side: mpsc::UnboundedSender<Side>) {
+async fn await_recovery(
+    cluster: Arc<Cluster>,
+    goal: RecoveryGoal,
+    limit: Duration,
+    steady: SteadyState,
+    side: mpsc::UnboundedSender<Side>,
+) {
     let began = Instant::now();
     let missing = loop {
         match cluster.recovered(goal).await {
@@ -275,9 +296,11 @@ async fn await_recovery(cluster: Arc<Cluster>, goal: RecoveryGoal, limit: Durati
             Err(_) => sleep(RECOVERY_POLL).await,
         }
     };
+    let waited_ms = began.elapsed().as_millis() as u64;
+    steady.ask_after(&side).await;
     let _ = side.send(Side::Recovery(RecoveryEvent {
         recovered: missing.is_none(),
-        waited_ms: began.elapsed().as_millis() as u64,
+        waited_ms,
         limit_ms: limit.as_millis() as u64,
         missing: missing.unwrap_or_default(),
     }));

@@ -8,6 +8,7 @@ mod monitor;
 mod progress;
 mod recorder;
 mod routing;
+mod steady_state;
 mod worker;
 
 use std::{io::IsTerminal as _, path::Path, sync::Arc, time::Duration};
@@ -30,6 +31,7 @@ use crate::{
     plan::{Plan, Target},
     report,
     result::{Outcome, Resources, RunResult},
+    safety::Watchdog,
 };
 
 use self::{
@@ -125,6 +127,7 @@ pub(crate) fn drive<S: Surroundings>(job: &Job, parts: Parts<'_, S>) -> anyhow::
             finished,
             side: parts.side,
             progress: parts.progress,
+            watchdog: Watchdog::new(plan.safety.abort.clone(), plan.clients),
         };
         interpreter.run(main, final_reads).await
     });
@@ -150,11 +153,14 @@ pub(crate) fn conclude(
         Outcome::HarnessFailure
     } else if ended.interrupted.is_some() {
         Outcome::Interrupted
+    } else if ended.aborted.is_some() {
+        Outcome::Aborted
     } else {
         Outcome::Completed
     };
     let circumstances = Circumstances {
         outcome,
+        aborted: ended.aborted,
         harness_errors: ended.harness_errors,
         command: job.command.clone(),
         started_utc: job.started_utc.clone(),

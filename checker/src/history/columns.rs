@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 use serde::de::DeserializeOwned;
 
 use super::{
-    ClaimEvent, Event, EventType, F, FaultEvent, Header, OpError, PhaseEvent, Problem, Problems, Process,
+    ClaimEvent, Event, EventType, F, FaultEvent, Header, OpError, PhaseEvent, ProbeEvent, Problem, Problems, Process,
     RecoveryEvent, Value,
     txns::{MopRef, TxnBuffer, TxnKind, Txns, txn_value},
 };
@@ -162,6 +162,7 @@ pub struct History {
     faults: Vec<SideEvent<FaultEvent>>,
     phases: Vec<SideEvent<PhaseEvent>>,
     recovery: Vec<SideEvent<RecoveryEvent>>,
+    probes: Vec<SideEvent<ProbeEvent>>,
     symbols: Vec<Arc<str>>,
     is_foreign: bool,
     is_keyed: bool,
@@ -314,6 +315,12 @@ impl History {
         &self.recovery
     }
 
+    /// What probes of the steady state found, in order.
+    #[must_use]
+    pub fn probes(&self) -> &[SideEvent<ProbeEvent>] {
+        &self.probes
+    }
+
     /// A key or value in words. What is no integer in a foreign history (a keyword, a string, a list) has been given a
     /// number when it was read, and is told by its text.
     #[must_use]
@@ -370,7 +377,9 @@ impl History {
 
     /// Events that are no operations: of faults, claims and phases, and whatever a foreign file has.
     pub(super) const fn events_aside(&self) -> u64 {
-        self.others + (self.faults.len() + self.claims.len() + self.phases.len() + self.recovery.len()) as u64
+        self.others
+            + (self.faults.len() + self.claims.len() + self.phases.len() + self.recovery.len() + self.probes.len())
+                as u64
     }
 
     /// Whether the order of events is that of real time. A history of sessions alone (plume, dbcop) does not say what
@@ -490,6 +499,7 @@ impl HistoryBuilder {
                 faults: Vec::new(),
                 phases: Vec::new(),
                 recovery: Vec::new(),
+                probes: Vec::new(),
                 symbols: Vec::new(),
                 is_foreign: false,
                 is_keyed: true,
@@ -785,6 +795,7 @@ impl HistoryBuilder {
             (Process::Monitor, "claim") => self.history.claims.push(typed(&event)?),
             (Process::Harness, "phase") => self.history.phases.push(typed(&event)?),
             (Process::Harness, "recovery") => self.history.recovery.push(typed(&event)?),
+            (Process::Harness, "probe") => self.history.probes.push(typed(&event)?),
             (process, f) => return Err(format!("\"{process}\" has no f \"{f}\"")),
         }
         Ok(())

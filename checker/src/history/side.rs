@@ -128,6 +128,32 @@ pub enum Phase {
     Interrupted,
 }
 
+/// What a probe of the steady state found: process `"schism"`, `f` `probe`, `value` this.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ProbeEvent {
+    /// The probe's name.
+    pub probe: String,
+    /// When it was asked.
+    pub stage: ProbeStage,
+    /// Whether the answer was as it must be.
+    pub held: bool,
+    /// The answers, by node.
+    pub got: String,
+}
+
+/// When a probe was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProbeStage {
+    /// Before the first fault: it must hold.
+    Before,
+    /// While faults come and go: it may fail, which is told and no verdict.
+    During,
+    /// After the last fault and the recovery: it must hold again.
+    After,
+}
+
 /// How the wait for recovery ended: process `"schism"`, `f` `recovery`, `value` this.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
 use crate::cluster::Claim;
@@ -55,6 +56,14 @@ impl Backend {
         match self {
             Self::Postgres(postgres) => postgres.one_primary().await,
             Self::Redis(redis) => redis.one_primary().await,
+        }
+    }
+
+    /// One question over this connection, which nobody else uses; the first value of the answer.
+    pub(crate) async fn ask(&self, stream: TcpStream, question: &str) -> Result<String, String> {
+        match self {
+            Self::Postgres(_) => postgres::ask(stream, question).await,
+            Self::Redis(_) => redis::ask(stream, question).await,
         }
     }
 

@@ -218,12 +218,32 @@ fn figures_of(details: &Details) -> Markup {
         Details::Recovery(found) => html! {
             @if !found.missing.is_empty() { p.small { "Missing: " (text(&found.missing, SENTENCE_MAX)) } }
         },
+        Details::SteadyState(found) => html! {
+            ul.small {
+                @for probe in found.probes.iter().take(ITEMS_MAX) {
+                    li {
+                        (text(&probe.name, 60)) ": before " (held(probe.before)) ", during the faults it held "
+                        (count(probe.during_held)) " of " (count(probe.during_held + probe.during_failed))
+                        " times, after " (held(probe.after)) " (" (text(&probe.got, CELL_MAX)) ")"
+                    }
+                }
+            }
+        },
         Details::Activity(found) => html! {
             p.small.muted {
                 (counted(found.ok, "operation")) " ended ok."
                 @if !found.never_ok.is_empty() { " Never: " (text(&found.never_ok.join(", "), CELL_MAX)) "." }
             }
         },
+    }
+}
+
+/// Whether a probe held, in a word.
+const fn held(held: Option<bool>) -> &'static str {
+    match held {
+        Some(true) => "it held",
+        Some(false) => "it did not hold",
+        None => "it was not asked",
     }
 }
 

@@ -7,6 +7,7 @@ mod sql;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
 use self::sql::{Row, Sql};
@@ -14,7 +15,7 @@ use super::{ANSWER_WITHIN, CLAIM_WITHIN, Fabric, Program};
 use crate::cluster::{Claim, ClaimedRole};
 use crate::error::ClusterError;
 use crate::info::{ClusterSpec, NodeInfo, SandboxInfo};
-use crate::link::Link;
+use crate::link::{Link, Protocol as _};
 use crate::sandbox::ServerBinary;
 use crate::target::{TargetName, Topology};
 
@@ -27,6 +28,12 @@ const INSTALL: &str = "sudo apt-get install postgresql";
 const CLAIM: &str = "SELECT pg_is_in_recovery(), CASE WHEN pg_is_in_recovery() THEN \
      coalesce((SELECT received_tli FROM pg_stat_wal_receiver), (SELECT timeline_id FROM pg_control_checkpoint())) \
      ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END";
+
+/// One query over a connection of its own; the first column of the first row.
+pub(super) async fn ask(stream: TcpStream, sql: &str) -> Result<String, String> {
+    let rows = Sql::open(stream).await?.ask(sql.to_owned()).await?;
+    Ok(sql::text(&rows, 0).to_owned())
+}
 
 /// The programs of the newest installed server.
 #[derive(Debug, Clone)]

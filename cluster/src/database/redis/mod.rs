@@ -6,6 +6,7 @@ mod files;
 use std::net::Ipv4Addr;
 
 use ::redis::Value;
+use tokio::net::TcpStream;
 
 use self::command::{Commands, Role, field, words};
 use self::files::{MASTER, Settings};
@@ -13,7 +14,7 @@ use super::{ANSWER_WITHIN, CLAIM_WITHIN, Fabric, Program};
 use crate::cluster::{Claim, ClaimedRole};
 use crate::error::ClusterError;
 use crate::info::ClusterSpec;
-use crate::link::Link;
+use crate::link::{Link, Protocol as _};
 use crate::sandbox::ServerBinary;
 use crate::target::Topology;
 
@@ -27,6 +28,14 @@ const INSTALL_SENTINEL: &str = "sudo apt-get install redis-sentinel";
 
 /// A replica that attaches waits for others that might share its copy: five seconds by default.
 const SYNC_DELAY: &str = "repl-diskless-sync-delay";
+
+/// One command over a connection of its own; its answer, or the first item of a list.
+pub(super) async fn ask(stream: TcpStream, command: &str) -> Result<String, String> {
+    let words = command.split_whitespace().map(ToOwned::to_owned).collect();
+    let answer = Commands::open(stream).await?.ask(words).await?;
+    let first = command::items(&answer).first().unwrap_or(&answer);
+    Ok(command::text(first).unwrap_or_default())
+}
 
 pub(crate) fn server_binaries() -> Vec<ServerBinary> {
     let binary = |name, found: Option<Program>, package, fix| ServerBinary {
