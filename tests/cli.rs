@@ -69,7 +69,7 @@ fn unknown_names_list_the_valid_ones_nearest_first() {
             "no consistency model `serialisable`; choose one of: serializable, ",
         ),
         ("check --model sets x", "no model `sets`; choose one of: set, "),
-        ("explain G-sngle", "no anomaly or consistency model `G-sngle`; choose one of: G-single, "),
+        ("explain G-sngle", "no anomaly, consistency model or fault `G-sngle`; choose one of: G-single, "),
         ("explain serialisable --json", "choose one of: serializable, "),
         ("list tragets", "'tragets' for '<WHAT>'"),
         ("run memory --route primry", "primary"),
@@ -111,12 +111,60 @@ fn bad_values_name_their_flag_and_the_way_out() {
         ("run memory --clients 10001", "--clients"),
         ("run memory --seed -1", "'-1' for '--seed <N>': a seed is a whole number"),
         ("run memory --seed abc", "--seed"),
+        ("run redis/sentinel --blast-radius 0%", "'0%' for '--blast-radius <SHARE>'"),
+        ("run redis/sentinel --blast-radius lots", "more than 0 and at most 100"),
+        ("run redis/sentinel --spacing evenly", "'evenly' for '--spacing <HOW>'"),
+        ("run redis/sentinel --fault-concurrency 0", "--fault-concurrency"),
+        ("run redis/sentinel --on-log (", "--on-log: \"(\" is no regular expression"),
+        ("run redis/sentinel --faults flap=1ms", "flap: a cut can come and go every 500 ms at most"),
+        ("run memory --abort-p99 61s", "between 1 ms and 60 s"),
+        ("run memory --abort-error-rate 5", "'5' for '--abort-error-rate <SHARE>'"),
+        ("run memory --safety no-such.toml", "cannot read the safety file no-such.toml"),
         ("run redis/single --set port=3", "--set port: schism sets this itself"),
         ("run postgres/single --set data_directory=/x", "--set data_directory: schism sets this itself"),
         ("run redis/single --set down-after=3s", "--set down-after: only redis/sentinel has it"),
     ] {
         refused(&args.split(' ').collect::<Vec<_>>(), &[says]);
     }
+}
+
+#[test]
+fn a_safety_file_is_checked_before_anything_starts() {
+    let folder = scratch();
+    let path = folder.path().join("safety.toml");
+    let file = path.to_str().unwrap();
+    for (text, says) in [
+        ("[[probe]]\nname = \"p\"\n", "probe 1 (\"p\")"),
+        ("[[probe]]\nname = \"p\"\nsql = \"select 1\"\n", "for SQL databases"),
+        ("[[probe]]\nname = \"p\"\ntcp = 1\n[[probe]]\nname = \"p\"\ntcp = 2\n", "two probes are called \"p\""),
+        ("[[probe]]\nname = \"p\"\ntcp = 1\nexpct = 3\n", "unknown field `expct`"),
+        ("[abort]\nerror-rate = 5\n", "error-rate"),
+        ("[abort]\nwindow-ms = 5000\n", "watches nothing"),
+    ] {
+        fs::write(&path, text).unwrap();
+        refused(&["run", "redis/sentinel", "--safety", file], &[says]);
+    }
+    fs::write(&path, "[[probe]]\nname = \"p\"\ntcp = 1\n").unwrap();
+    refused(&["run", "memory", "--safety", file], &["no nodes to probe"]);
+}
+
+#[test]
+fn a_mix_says_what_the_seed_made_of_it() {
+    let text = call(&["plan", "redis/sentinel", "--faults", "process,flap=1s", "--seed", "5"]).expect(0).stdout;
+    assert!(text.contains("# left out: failover (no replica here can be promoted by us)"), "{text}");
+    assert!(text.contains("# drawn by weight from: ") && text.contains("flap ("), "{text}");
+    assert_eq!(text, call(&["plan", "redis/sentinel", "--faults", "process,flap=1s", "--seed", "5"]).stdout);
+}
+
+#[test]
+fn faults_that_wait_are_drawn_as_waiting() {
+    let text =
+        call(&["plan", "redis/sentinel", "--faults", "kill", "--seed", "5", "--on-role-change"]).expect(0).stdout;
+    assert!(text.contains("when = { role-change = true }") || text.contains("[schedule.fault.when]"), "{text}");
+    assert!(
+        text.lines().any(|line| line.contains("??#####") && line.contains("once another node becomes primary")),
+        "{text}"
+    );
 }
 
 #[test]
@@ -137,6 +185,15 @@ fn options_that_could_do_nothing_are_refused() {
         ("run memory --interval 3s", "--interval is about drawn faults, and this test has none"),
         ("run redis/single --faults none --fault-duration 3s", "--fault-duration is about drawn faults"),
         ("run memory --steady 3s", "--steady is about drawn faults"),
+        ("run memory --spacing fixed", "--spacing is about drawn faults"),
+        ("run redis/single --faults none --fault-concurrency 2", "--fault-concurrency is about drawn faults"),
+        ("run redis/single --faults none --on-log x", "--on-log is about drawn faults"),
+        ("run redis/single --faults none --on-role-change", "--on-role-change is about drawn faults"),
+        ("run redis/single --faults none --keep-majority", "limits what faults may hurt, and this test has none"),
+        ("run memory --blast-radius 50%", "limits what faults may hurt, and this test has none"),
+        ("run memory --abort-window 5s", "watches nothing"),
+        ("run redis/single --faults kill --keep-majority", "leave no node of 1 that a fault may hurt"),
+        ("run redis/single --schedule kill-restart --fault-concurrency 2", "--schedule"),
         ("run redis/single --schedule kill-restart --steady 3s", "--schedule"),
         ("run redis/single --schedule kill-restart --faults kill", "--faults"),
         ("run --plan x.toml --seed 3", "--plan"),
@@ -167,6 +224,10 @@ fn faults_must_fit_the_time_and_the_cluster() {
         ("run redis/sentinel --faults failover", "whose replicas can be promoted by us"),
         ("run redis/sentinel --schedule cut-then-failover", "whose replicas can be promoted by us"),
         ("run redis/single --schedule isolate-primary", "at least 2 nodes"),
+        (
+            "run redis/single --faults network",
+            "none of these faults can happen here: partition (partition:primary needs",
+        ),
     ] {
         refused(&args.split(' ').collect::<Vec<_>>(), &[says]);
     }
@@ -179,13 +240,13 @@ fn errors_of_a_schedule_file_name_the_line() {
         ("[[fault]]\nat = \"5x\"\nkind = \"kill\"\ntarget = \"one\"\n", "s.toml: fault 2, line 7: \"5x\" is no time"),
         (
             "[[fault]]\nat = 1\nkind = \"kil\"\ntarget = \"one\"\n",
-            "s.toml: fault 2, line 6: unknown fault \"kil\"; valid faults: kill, ",
+            "s.toml: fault 2, line 8: unknown fault \"kil\"; valid faults: kill, ",
         ),
         (
             "[[fault]]\nat = 1\nkind = \"kill\"\ntarget = \"primry\"\n",
-            "line 6: a kill has no target \"primry\"; valid targets: primary, ",
+            "line 9: a kill has no target \"primry\"; valid targets: primary, ",
         ),
-        ("[[fault]]\nat = 1\nkind = \"kill\"\ntarget = \"one\"\nforr = 3\n", "line 10: unknown field `forr`"),
+        ("[[fault]]\nat = 1\nkind = \"kill\"\ntarget = \"one\"\nforr = 3\n", "line 10: a kill has no option `forr`"),
         ("[[fault\n", "s.toml: "),
     ] {
         let content = format!("{good}{second}");
@@ -810,7 +871,7 @@ fn explain_lists_every_name_in_groups() {
     }
     // Of workloads and faults what `list` says.
     assert!(call(&["explain", "list-append"]).expect(0).stdout.contains("transactions append to lists"));
-    assert!(call(&["explain", "partition"]).expect(0).stdout.starts_with("partition  "));
+    assert!(call(&["explain", "partition"]).expect(0).stdout.starts_with("partition: a fault of the family network"));
 }
 
 #[test]

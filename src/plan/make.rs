@@ -172,6 +172,11 @@ pub(crate) fn memory_settings(plan: &Plan) -> anyhow::Result<(Option<Lie>, memor
 }
 
 fn validate_schedule(plan: &Plan, target: &Target) -> anyhow::Result<()> {
+    if plan.schedule.entries().is_empty() && (plan.limits.blast_radius.is_some() || plan.limits.keep_majority) {
+        return Err(usage(
+            "--blast-radius or --keep-majority limits what faults may hurt, and this test has none; leave it out",
+        ));
+    }
     let Target::Local(_) = target else {
         return if plan.schedule.entries().is_empty() {
             Ok(())
