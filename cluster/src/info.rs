@@ -116,3 +116,20 @@ pub struct Greeting {
     /// How its answer must begin.
     pub answer: String,
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn empty() -> SandboxInfo {
+        SandboxInfo {
+            run_id: "test".to_owned(),
+            init_pid: 0,
+            init_start_ticks: 0,
+            cgroup_root: None,
+            helper: PathBuf::new(),
+            nodes: Vec::new(),
+            sites: Vec::new(),
+        }
+    }
+}
