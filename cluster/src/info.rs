@@ -36,6 +36,8 @@ pub struct SandboxInfo {
     pub cgroup_root: Option<PathBuf>,
     /// The binary that starts servers when it is run as `<helper> internal-exec <spec>`.
     pub helper: PathBuf,
+    /// Where the nodes' results go.
+    pub nodes_dir: PathBuf,
     /// The nodes, `n1` first.
     pub nodes: Vec<NodeInfo>,
     /// The client namespaces, `c1` first.
@@ -128,6 +130,7 @@ pub(crate) mod tests {
             init_start_ticks: 0,
             cgroup_root: None,
             helper: PathBuf::new(),
+            nodes_dir: PathBuf::new(),
             nodes: Vec::new(),
             sites: Vec::new(),
         }

@@ -1,7 +1,6 @@
 //! One idempotent, serialisable action on a running sandbox.
 
 use std::io::Read;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -74,9 +73,10 @@ pub enum Step {
         rule: Rule,
         /// Decides which packets are hit.
         seed: u64,
-        /// Gets the packets: `<capture>.in.pcap` as they come to the links, `<capture>.out.pcap` as they leave them.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        capture: Option<PathBuf>,
+        /// Whether the packets go to files in the results: `fault-<id>.in.pcap` as they come to the links,
+        /// `fault-<id>.out.pcap` as they leave them.
+        #[serde(default)]
+        pcap: bool,
     },
     /// Makes a fault's links whole again. A fault that has shaped none is no error.
     Unshape {
@@ -97,9 +97,8 @@ impl Step {
             Self::Freeze { node } => process::freeze(find(info, node)?),
             Self::Thaw { node } => process::thaw(find(info, node)?),
             Self::Restart { node } => restart_node(info, find(info, node)?),
-            Self::Shape { id, pairs, rule, seed, capture } => {
-                let shaping = Shaping { id: *id, pairs, rule: *rule, seed: *seed, capture: capture.clone() };
-                switch::shape(info, shaping)
+            Self::Shape { id, pairs, rule, seed, pcap } => {
+                switch::shape(info, &Shaping { id: *id, pairs, rule: *rule, seed: *seed, pcap: *pcap })
             }
             Self::Unshape { id } => switch::unshape(info, *id),
         }

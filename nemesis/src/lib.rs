@@ -26,6 +26,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod binomial;
 mod event;
 mod execute;
 mod expect;
@@ -50,7 +51,7 @@ mod units;
 pub use event::{Measured, NemesisEvent, NemesisStage};
 pub use execute::{Failure, Nemesis, Outcome};
 pub use fabric::{Fabric, FabricError};
-pub use faults::{Clients, FailoverPlan, Fault, Flap, Rejoin};
+pub use faults::{Clients, Direction, FailoverPlan, Fault, Flap, Links, Rejoin, Shaping};
 pub use guardian::{Guardian, guardian_main};
 pub use heal::{CleanUp, HealError, HealOutcome, Healed, UndoCommand, heal, internal_undo, leftovers};
 pub use kind::{Family, Kind, KindInfo, OptionInfo, kinds};

@@ -65,18 +65,19 @@ pub(crate) struct Shaping<'a> {
     pub(crate) pairs: &'a [(String, String)],
     pub(crate) rule: Rule,
     pub(crate) seed: u64,
-    pub(crate) capture: Option<PathBuf>,
+    pub(crate) pcap: bool,
 }
 
 /// Puts a fault's rule on links, starts the switch if it does not run, and diverts the links to it.
-pub(crate) fn shape(info: &SandboxInfo, shaping: Shaping<'_>) -> Result<(), StepError> {
+pub(crate) fn shape(info: &SandboxInfo, shaping: &Shaping<'_>) -> Result<(), StepError> {
     let address = |host: &str| info.address(host).ok_or_else(|| StepError::UnknownHost(host.to_owned()));
     let named = |(from, to): &(String, String)| -> Result<NamedLink, StepError> {
         let (source, destination) = (address(from)?, address(to)?);
         Ok(NamedLink { from: from.clone(), to: to.clone(), source, destination })
     };
     let links = shaping.pairs.iter().map(named).collect::<Result<_, _>>()?;
-    let Shaping { id, rule, seed, capture, .. } = shaping;
+    let Shaping { id, rule, seed, .. } = *shaping;
+    let capture = shaping.pcap.then(|| info.nodes_dir.join(format!("fault-{id}")));
     change(info, |table| table.put(Entry { id, rule, seed, links, capture }))
 }
 

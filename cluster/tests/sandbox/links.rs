@@ -20,7 +20,7 @@ fn both() -> Vec<(String, String)> {
 }
 
 async fn shape(cluster: &Cluster, id: u32, pairs: Vec<(String, String)>, rule: Rule) {
-    step(cluster, Step::Shape { id, pairs, rule, seed: 42, capture: None }).await;
+    step(cluster, Step::Shape { id, pairs, rule, seed: 42, pcap: false }).await;
 }
 
 async fn measured(cluster: &Cluster, gauge: Gauge) -> f64 {
@@ -89,7 +89,7 @@ pub(crate) async fn rules(start: &Start<'_>) {
     assert_eq!(cluster.remains().await.unwrap(), Vec::<String>::new());
     near(measured(&cluster, datagrams(DatagramGauge::Lost, 300)).await, 0.0, 0.0);
     let pairs = vec![("c1".to_owned(), "n9".to_owned())];
-    let unknown = Step::Shape { id: 3, pairs, rule: Rule::HalfOpen, seed: 1, capture: None };
+    let unknown = Step::Shape { id: 3, pairs, rule: Rule::HalfOpen, seed: 1, pcap: false };
     assert!(cluster.run(unknown).await.is_err());
     cluster.shutdown().await.unwrap();
 }
@@ -125,13 +125,13 @@ async fn connections(cluster: &Cluster) {
 
 /// What a fault did is in the files.
 async fn captured(cluster: &Cluster, start: &Start<'_>) {
-    let capture = Some(Path::new(start.results).join("fault-2"));
     let rule = Rule::Loss { share_ppm: 500_000 };
-    step(cluster, Step::Shape { id: 2, pairs: there(), rule, seed: 1, capture }).await;
+    step(cluster, Step::Shape { id: 2, pairs: there(), rule, seed: 1, pcap: true }).await;
     measured(cluster, datagrams(DatagramGauge::Lost, 200)).await;
     step(cluster, Step::Unshape { id: 2 }).await;
-    let size =
-        |end: &str| std::fs::metadata(Path::new(start.results).join(format!("fault-2.{end}.pcap"))).unwrap().len();
+    let size = |end: &str| {
+        std::fs::metadata(Path::new(start.results).join(format!("nodes/fault-2.{end}.pcap"))).unwrap().len()
+    };
     let (came, left) = (size("in"), size("out"));
     println!("    captured: {came} bytes in, {left} bytes out");
     assert!(came >= 24 + 200 * (16 + 106) && left < came);
