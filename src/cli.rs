@@ -72,6 +72,12 @@ pub(crate) enum Command {
         /// What to start, as JSON.
         spec: String,
     },
+    /// Becomes the switch that shapes links, inside the sandbox.
+    #[command(hide = true)]
+    InternalSwitch {
+        /// Where its files are.
+        directory: String,
+    },
     /// Runs the undo steps of a fault inside the sandbox.
     #[command(hide = true)]
     InternalUndo {

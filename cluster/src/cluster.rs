@@ -17,7 +17,7 @@ use crate::link::LinkThread;
 use crate::network::Host;
 use crate::step::Step;
 use crate::target::TargetName;
-use crate::{nft, process, sandbox, start};
+use crate::{nft, process, sandbox, start, switch};
 
 /// Nothing listens there: a probe is answered by the other host's kernel, whatever its processes are doing, and costs
 /// the database no connection.
@@ -187,6 +187,10 @@ impl Cluster {
         }
     }
 
+    pub(crate) fn host(&self, name: &str) -> Result<&Host, String> {
+        self.fabric.hosts.get(name).map(|host| &**host).ok_or_else(|| format!("there is no host {name:?}"))
+    }
+
     pub(crate) fn host_and_address(&self, from: &str, to: &str) -> Result<(&Host, Ipv4Addr), String> {
         match (self.fabric.hosts.get(from), self.fabric.info.address(to)) {
             (Some(host), Some(address)) => Ok((host, address)),
@@ -208,7 +212,9 @@ impl Cluster {
     /// What faults have left in the running cluster: nothing, once they are healed.
     pub async fn remains(&self) -> Result<Vec<String>, StepError> {
         let cuts = self.cut_counters().await?;
-        Ok(cuts.into_iter().map(|cut| format!("cut {}→{}", cut.from, cut.to)).collect())
+        let mut found: Vec<String> = cuts.into_iter().map(|cut| format!("cut {}→{}", cut.from, cut.to)).collect();
+        found.extend(tokio::task::spawn_blocking(switch::remains).await.map_err(|_| StepError::Abandoned)??);
+        Ok(found)
     }
 
     /// What the node's processes are doing, from the kernel and not from the database. A node that does not exist is

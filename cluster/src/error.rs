@@ -103,11 +103,14 @@ pub enum StepError {
         /// Why.
         reason: String,
     },
+    /// The switch did not start or did not take its rules over.
+    #[error("the switch: {0}")]
+    Switch(String),
     /// The node is frozen: what is started in it would freeze too.
     #[error("{0} is frozen; thaw it first")]
     Frozen(String),
     /// The node has no process that could be frozen.
-    #[error("{0} is dead: there is nothing to freeze")]
+    #[error("{0} is dead already")]
     Dead(String),
     /// The node's processes did not reach the wanted state in time.
     #[error("{node} was not {wanted} within {limit_ms} ms")]

@@ -36,6 +36,8 @@ pub struct SandboxInfo {
     pub cgroup_root: Option<PathBuf>,
     /// The binary that starts servers when it is run as `<helper> internal-exec <spec>`.
     pub helper: PathBuf,
+    /// Where the nodes' results go.
+    pub nodes_dir: PathBuf,
     /// The nodes, `n1` first.
     pub nodes: Vec<NodeInfo>,
     /// The client namespaces, `c1` first.
@@ -115,4 +117,22 @@ pub struct Greeting {
     pub line: String,
     /// How its answer must begin.
     pub answer: String,
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn empty() -> SandboxInfo {
+        SandboxInfo {
+            run_id: "test".to_owned(),
+            init_pid: 0,
+            init_start_ticks: 0,
+            cgroup_root: None,
+            helper: PathBuf::new(),
+            nodes_dir: PathBuf::new(),
+            nodes: Vec::new(),
+            sites: Vec::new(),
+        }
+    }
 }

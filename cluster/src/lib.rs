@@ -5,7 +5,8 @@
 //! namespaces that die with the process that made them, and everything that is done to a node while it runs is a
 //! [`Step`]: idempotent, plain data, run by whoever is there to run it.
 //!
-//! This crate knows no ops, no histories and no seeds, and it makes no faults: it offers what faults are made of.
+//! This crate knows no ops and no histories, and it makes no faults: it offers what faults are made of. Of a run's seed
+//! it knows only the number that each fault on links was given to draw its packets' lots from.
 //!
 //! ```no_run
 //! use std::ffi::OsString;
@@ -16,6 +17,7 @@
 //!     let args: Vec<String> = std::env::args().collect();
 //!     match args.get(1).map(String::as_str) {
 //!         Some("internal-exec") => Ok(schism_cluster::internal_exec(&args[2])?),
+//!         Some("internal-switch") => Ok(schism_cluster::internal_switch(&args[2])?),
 //!         Some("inside") => inside(),
 //!         _ => {
 //!             let mut inside = sandbox::spawn_inside(&[OsString::from("inside")], "demo")?;
@@ -50,7 +52,7 @@
 //! ```
 //!
 //! Not done here: other releases than the one installed, disks of their own (data is in memory, so `fsync` is free),
-//! skewed clocks, delay and loss on links.
+//! skewed clocks.
 
 mod cluster;
 mod database;
@@ -67,13 +69,15 @@ mod process;
 pub mod sandbox;
 mod start;
 mod step;
+mod switch;
 mod target;
 
 pub use cluster::{Claim, ClaimedRole, Cluster, CutCounter, Failover, NodeState, Probe, RecoveryGoal};
 pub use error::{ClusterError, ExecError, Refused, SandboxError, StepError};
 pub use exec::internal_exec;
-pub use gauge::Gauge;
+pub use gauge::{DatagramGauge, Gauge};
 pub use info::{ClusterSpec, Greeting, NodeInfo, ProcessSpec, SandboxInfo, SiteInfo};
 pub use start::check_settings;
 pub use step::{Step, enter_sandbox_command};
+pub use switch::{Corruption, Distribution, Rule, internal_switch};
 pub use target::{Database, SettingInfo, TargetInfo, TargetName, Topology, UnknownTarget, targets};

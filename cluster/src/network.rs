@@ -44,6 +44,14 @@ fn address(last: u32) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 84, 0, 0)) + last)
 }
 
+/// What all hosts are on.
+pub(crate) const BRIDGE: &str = "schism0";
+
+/// The bridge's end of a host's link.
+pub(crate) fn port_of(host: &str) -> String {
+    format!("v-{host}")
+}
+
 /// The network of all hosts.
 pub(crate) const SUBNET: &str = "10.84.0.0/24";
 
@@ -80,7 +88,7 @@ impl Host {
     }
 
     /// Runs something on the host's thread.
-    fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
+    pub(crate) fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
         let (answer, receiver) = oneshot::channel();
         // A send fails only when the thread is gone; the receiver then says so.
         let _ = self.jobs.send(Box::new(move || drop(answer.send(job()))));
@@ -123,14 +131,15 @@ pub(crate) fn build(hosts: Vec<(String, Ipv4Addr)>) -> Result<Vec<Host>, Cluster
         made.push(Host::create(name, address).doing(|| "start a host's thread".to_owned())?);
     }
     let mut hosts = Vec::new();
-    let mut links = "link add schism0 type bridge forward_delay 0\nlink set schism0 up\n".to_owned();
+    let mut links = format!("link add {BRIDGE} type bridge forward_delay 0\nlink set {BRIDGE} up\n");
     for (host, ready) in made {
         let ready = ready.recv().unwrap_or_else(|_| Err(io::Error::other("its thread ended")));
         ready.doing(|| format!("make the namespace of {}", host.name))?;
         // Writing to a string cannot fail.
         let name = &host.name;
-        let _ = writeln!(links, "link add v-{name} type veth peer name eth0 netns {name}");
-        let _ = writeln!(links, "link set v-{name} master schism0 up");
+        let port = port_of(name);
+        let _ = writeln!(links, "link add {port} type veth peer name eth0 netns {name}");
+        let _ = writeln!(links, "link set {port} master {BRIDGE} up");
         hosts.push(host);
     }
     ip(&links).doing(|| "build the bridge".to_owned())?;
@@ -150,7 +159,8 @@ fn host_links(address: Ipv4Addr) -> impl FnOnce() -> io::Result<()> + Send {
     move || ip(&commands)
 }
 
-fn ip(commands: &str) -> io::Result<()> {
+/// Runs `ip` commands, one a line.
+pub(crate) fn ip(commands: &str) -> io::Result<()> {
     let mut command = path::command("ip");
     command.args(["-batch", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| io::Error::new(error.kind(), format!("run ip: {error}")))?;

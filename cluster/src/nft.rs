@@ -58,7 +58,7 @@ fn element(verb: &str, pairs: &[Pair]) -> String {
     text + " }\n"
 }
 
-fn apply(script: &str) -> Result<(), StepError> {
+pub(crate) fn apply(script: &str) -> Result<(), StepError> {
     let mut command = path::command("nft");
     command.args(["-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut nft = command.spawn().doing(|| "run nft".to_owned())?;

@@ -85,6 +85,7 @@ pub(crate) async fn build_fabric(spec: &ClusterSpec, helper: &Path, links: Handl
         init_start_ticks: init.start_ticks,
         cgroup_root,
         helper: helper.to_owned(),
+        nodes_dir: spec.nodes_dir.clone(),
         nodes,
         sites,
     };

@@ -11,6 +11,7 @@ use crate::cluster::NodeState;
 use crate::error::{Doing, StepError};
 use crate::exec::ExecSpec;
 use crate::info::{NodeInfo, ProcessSpec, SandboxInfo};
+use crate::switch::{self, Rule, Shaping};
 use crate::{nft, path, process};
 
 /// The helper needs milliseconds, or its greeting's five seconds.
@@ -57,6 +58,31 @@ pub enum Step {
         /// The node.
         node: String,
     },
+    /// [`Step::Kill`] and at once [`Step::Start`]. A dead or frozen node is an error: somebody else keeps it so.
+    Restart {
+        /// The node.
+        node: String,
+    },
+    /// Makes links worse, in place of what the same fault did before.
+    Shape {
+        /// The fault: several may be in force on one link, which then do to each packet in turn what they do.
+        id: u32,
+        /// Directed pairs (from, to) of nodes and client sites.
+        pairs: Vec<(String, String)>,
+        /// How.
+        rule: Rule,
+        /// Decides which packets are hit.
+        seed: u64,
+        /// Whether the packets go to files in the results: `fault-<id>.in.pcap` as they come to the links,
+        /// `fault-<id>.out.pcap` as they leave them.
+        #[serde(default)]
+        pcap: bool,
+    },
+    /// Makes a fault's links whole again. A fault that has shaped none is no error.
+    Unshape {
+        /// The fault.
+        id: u32,
+    },
 }
 
 impl Step {
@@ -70,6 +96,11 @@ impl Step {
             Self::Start { node } => start_node(info, find(info, node)?),
             Self::Freeze { node } => process::freeze(find(info, node)?),
             Self::Thaw { node } => process::thaw(find(info, node)?),
+            Self::Restart { node } => restart_node(info, find(info, node)?),
+            Self::Shape { id, pairs, rule, seed, pcap } => {
+                switch::shape(info, &Shaping { id: *id, pairs, rule: *rule, seed: *seed, pcap: *pcap })
+            }
+            Self::Unshape { id } => switch::unshape(info, *id),
         }
     }
 }
@@ -81,6 +112,17 @@ fn find<'a>(info: &'a SandboxInfo, node: &str) -> Result<&'a NodeInfo, StepError
 fn addresses(info: &SandboxInfo, pairs: &[(String, String)]) -> Result<Vec<nft::Pair>, StepError> {
     let address = |host: &str| info.address(host).ok_or_else(|| StepError::UnknownHost(host.to_owned()));
     pairs.iter().map(|(from, to)| Ok((address(from)?, address(to)?))).collect()
+}
+
+fn restart_node(info: &SandboxInfo, node: &NodeInfo) -> Result<(), StepError> {
+    match process::state(node).doing(|| format!("look at {}", node.name))? {
+        NodeState::Dead => Err(StepError::Dead(node.name.clone())),
+        NodeState::Frozen => Err(StepError::Frozen(node.name.clone())),
+        NodeState::Running { .. } => {
+            process::kill_all(node)?;
+            start_node(info, node)
+        }
+    }
 }
 
 fn start_node(info: &SandboxInfo, node: &NodeInfo) -> Result<(), StepError> {
@@ -107,7 +149,7 @@ pub(crate) fn start_process(info: &SandboxInfo, node: &NodeInfo, process: &Proce
 }
 
 /// Runs the helper to its end, for a bounded time: it may be frozen or killed together with its node.
-fn run_helper(command: &mut Command) -> Result<(), String> {
+pub(crate) fn run_helper(command: &mut Command) -> Result<(), String> {
     let text = |error: std::io::Error| error.to_string();
     let spawned = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
     let mut helper = spawned.map_err(text)?;

@@ -672,7 +672,10 @@ fn undone(steps: &[Step]) -> Vec<String> {
         Step::Uncut { pairs } => format!("{} directed pairs reconnected", pairs.len()),
         Step::Thaw { node } => format!("{node} thawed"),
         Step::Start { node } => format!("{node} started"),
-        Step::Cut { .. } | Step::Kill { .. } | Step::Freeze { .. } => format!("{step:?}"),
+        Step::Unshape { .. } => "links whole again".to_owned(),
+        Step::Cut { .. } | Step::Kill { .. } | Step::Freeze { .. } | Step::Restart { .. } | Step::Shape { .. } => {
+            format!("{step:?}")
+        }
     };
     steps.iter().map(told).collect()
 }

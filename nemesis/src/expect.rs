@@ -272,7 +272,7 @@ pub(crate) fn reached_sample(pairs: &Pairs) -> Vec<Expect> {
 }
 
 /// Evenly spread over the sorted pairs, so that every caller, and with it every side, has its turn.
-fn sample(pairs: &Pairs, max: usize) -> impl Iterator<Item = (String, String)> {
+pub(crate) fn sample(pairs: &Pairs, max: usize) -> impl Iterator<Item = (String, String)> {
     let count = pairs.len().min(max);
     (0..count).map(move |number| pairs[number * pairs.len() / count].clone())
 }

@@ -20,6 +20,26 @@ pub enum Kind {
     Partition,
     /// A partition that comes and goes.
     Flap,
+    /// Packets arrive later.
+    Delay,
+    /// Packets are lost.
+    Loss,
+    /// Packets are lost, several in a row.
+    BurstLoss,
+    /// Packets arrive twice.
+    Duplicate,
+    /// Packets are overtaken by later ones.
+    Reorder,
+    /// Bits of packets are flipped.
+    Corrupt,
+    /// Little fits through a link.
+    Bandwidth,
+    /// Connections are reset.
+    Reset,
+    /// Connections take long to close.
+    SlowClose,
+    /// A node forgets its connections without telling.
+    HalfOpen,
 }
 
 /// What faults have in common: the part of the machine that they are about.

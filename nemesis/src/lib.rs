@@ -33,6 +33,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod binomial;
 mod condition;
 mod event;
 mod execute;
@@ -60,7 +61,7 @@ pub use condition::{Condition, LogLine};
 pub use event::{Measured, NemesisEvent, NemesisStage};
 pub use execute::{Failure, Nemesis, Outcome};
 pub use fabric::{Fabric, FabricError};
-pub use faults::{Clients, FailoverPlan, Fault, Flap, Rejoin};
+pub use faults::{Clients, Direction, FailoverPlan, Fault, Flap, Links, Rejoin, Shaping};
 pub use guardian::{Guardian, guardian_main};
 pub use heal::{CleanUp, HealError, HealOutcome, Healed, UndoCommand, heal, internal_undo, leftovers};
 pub use kind::{Family, Kind, KindInfo, OptionInfo, kinds};

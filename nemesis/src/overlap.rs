@@ -2,7 +2,7 @@
 //! first to end would lift the second too, and thawing a node for one pause would end the other. The last one to end
 //! then undoes what they had in common.
 
-use schism_cluster::Step;
+use schism_cluster::{Corruption, DatagramGauge, Gauge, Rule, Step};
 
 use crate::{expect::Expect, grudge::Pairs};
 
@@ -30,6 +30,10 @@ const fn takes(step: &Step) -> Option<Hold<'_>> {
         Step::Kill { node } => Some(Hold::Dead(node.as_str())),
         Step::Freeze { node } => Some(Hold::Frozen(node.as_str())),
         Step::Start { .. } | Step::Thaw { .. } | Step::Cut { .. } | Step::Uncut { .. } => None,
+        // What it takes it gives back at once.
+        Step::Restart { .. } => None,
+        // Rules are kept by fault: none is ever another's.
+        Step::Shape { .. } | Step::Unshape { .. } => None,
     }
 }
 
@@ -39,6 +43,7 @@ const fn gives(step: &Step) -> Option<Hold<'_>> {
         Step::Start { node } => Some(Hold::Dead(node.as_str())),
         Step::Thaw { node } => Some(Hold::Frozen(node.as_str())),
         Step::Kill { .. } | Step::Freeze { .. } | Step::Cut { .. } | Step::Uncut { .. } => None,
+        Step::Restart { .. } | Step::Shape { .. } | Step::Unshape { .. } => None,
     }
 }
 
@@ -67,6 +72,96 @@ fn cut_by(steps: &[&Step], pair: &(String, String)) -> bool {
     steps.iter().any(|step| matches!(step, Step::Cut { pairs } if pairs.contains(pair)))
 }
 
+fn cut_either_way(steps: &[&Step], from: &str, to: &str) -> bool {
+    let (there, back) = ((from.to_owned(), to.to_owned()), (to.to_owned(), from.to_owned()));
+    cut_by(steps, &there) || cut_by(steps, &back)
+}
+
+/// A rule on the link from one host to another, or on the way back.
+#[derive(Debug, Clone, Copy)]
+struct Laid<'a> {
+    rule: &'a Rule,
+    /// Whether it is on the way there.
+    there: bool,
+}
+
+fn rules_between<'a>(steps: &'a [&Step], from: &'a str, to: &'a str) -> impl Iterator<Item = Laid<'a>> {
+    let laid = move |step: &&'a Step| {
+        let Step::Shape { pairs, rule, .. } = *step else { return [None, None] };
+        let on = |one: &str, other: &str| pairs.iter().any(|(from, to)| from == one && to == other);
+        [on(from, to).then_some(Laid { rule, there: true }), on(to, from).then_some(Laid { rule, there: false })]
+    };
+    steps.iter().flat_map(laid).flatten()
+}
+
+/// Whether a connection attempt may get no answer in time, however often it is tried: a probe waits for 300 ms.
+const fn hinders(laid: Laid<'_>) -> bool {
+    match laid.rule {
+        Rule::Delay { delay_ms, jitter_ms, .. } => *delay_ms + *jitter_ms >= 50,
+        // A dozen attempts come through less often than that, question and answer, once in five million times.
+        Rule::Loss { share_ppm } | Rule::Corrupt { share_ppm, .. } => *share_ppm > 150_000,
+        Rule::BurstLoss { .. } | Rule::Bandwidth { .. } => true,
+        // A probe is refused by an RST, which this drops on its way back.
+        Rule::HalfOpen => !laid.there,
+        Rule::Reorder { hold_ms, .. } => *hold_ms >= 50,
+        Rule::Duplicate { .. } | Rule::Reset { .. } | Rule::SlowClose { .. } => false,
+    }
+}
+
+/// Between which hosts something is measured; `None`: not over a link.
+fn ends_of(gauge: &Gauge) -> Option<(&str, &str)> {
+    match gauge {
+        Gauge::RoundTrip { from, to }
+        | Gauge::Datagrams { from, to, .. }
+        | Gauge::Throughput { from, to, .. }
+        | Gauge::ResetAge { from, to, .. }
+        | Gauge::CloseTime { from, to, .. }
+        | Gauge::EndsSeen { from, to, .. } => Some((from, to)),
+        _ => None,
+    }
+}
+
+/// Whether a rule of another fault changes what a gauge shows.
+fn disturbs(laid: Laid<'_>, gauge: &Gauge) -> bool {
+    use DatagramGauge::{
+        CorruptedNoticed, CorruptedUnnoticed, Delay, DelaySpread, Duplicated, LossRun, Lost, Overtaken,
+    };
+    // A datagram that is later than this is counted as lost.
+    const LATE_MS: u64 = 300;
+    match gauge {
+        // Datagrams know no way back, and no connections.
+        Gauge::Datagrams { of, .. } => match laid.rule {
+            _ if !laid.there => false,
+            Rule::Delay { delay_ms, jitter_ms, .. } => {
+                let late = delay_ms + jitter_ms > LATE_MS;
+                late || matches!(of, Delay | DelaySpread) || (*jitter_ms > 0 && *of == Overtaken)
+            }
+            Rule::Loss { .. } | Rule::BurstLoss { .. } | Rule::Corrupt { mode: Corruption::Checksum, .. } => {
+                !matches!(of, Delay | DelaySpread | CorruptedUnnoticed)
+            }
+            Rule::Corrupt { mode: Corruption::Payload, .. } => matches!(of, CorruptedNoticed | CorruptedUnnoticed),
+            Rule::Duplicate { .. } => matches!(of, Duplicated | Lost | LossRun | CorruptedNoticed),
+            Rule::Reorder { hold_ms, .. } => *hold_ms > LATE_MS || matches!(of, Overtaken | Delay | DelaySpread),
+            Rule::Bandwidth { .. } => true,
+            Rule::Reset { .. } | Rule::SlowClose { .. } | Rule::HalfOpen => false,
+        },
+        Gauge::Throughput { .. } => {
+            laid.there
+                && matches!(
+                    laid.rule,
+                    Rule::Loss { .. }
+                        | Rule::BurstLoss { .. }
+                        | Rule::Corrupt { .. }
+                        | Rule::Duplicate { .. }
+                        | Rule::Bandwidth { .. }
+                        | Rule::Delay { .. }
+                )
+        }
+        // Connections: whatever keeps a packet keeps one of theirs.
+        _ => true,
+    }
+}
+
 /// Leaves out the expectations that another fault in force contradicts.
 pub(crate) fn expect_beside(expects: &[Expect], others: &[&[Step]]) -> Vec<Expect> {
     let others: Vec<&Step> = others.iter().copied().flatten().collect();
@@ -75,9 +170,11 @@ pub(crate) fn expect_beside(expects: &[Expect], others: &[&[Step]]) -> Vec<Expec
     };
     let possible = |expect: &&Expect| match expect {
         Expect::Reached { from, to } => {
-            let (there, back) = ((from.clone(), to.clone()), (to.clone(), from.clone()));
-            !cut_by(&others, &there) && !cut_by(&others, &back)
+            !cut_either_way(&others, from, to) && !rules_between(&others, from, to).any(hinders)
         }
+        Expect::Measures { gauge, .. } => ends_of(gauge).is_none_or(|(from, to)| {
+            !cut_either_way(&others, from, to) && !rules_between(&others, from, to).any(|laid| disturbs(laid, gauge))
+        }),
         Expect::Running { node } | Expect::Answers { node } => !down(node),
         _ => true,
     };
@@ -120,6 +217,52 @@ mod tests {
         assert_eq!(undo_beside(&[thaw("n1")], &[&kill]).now, [thaw("n1")]);
         let undo = undo_beside(&[start("n1")], &[&freeze]);
         assert_eq!((undo.now, undo.withheld), (vec![], vec![start("n1")]));
+    }
+
+    fn shape(from: &str, to: &str, rule: Rule) -> Step {
+        Step::Shape { id: 7, pairs: vec![pair(from, to)], rule, seed: 0, pcap: false }
+    }
+
+    #[test]
+    fn a_measurement_is_left_out_where_another_fault_changes_it_and_only_there() {
+        let lost = |from: &str, to: &str| {
+            let (from, to) = (from.into(), to.into());
+            let gauge = Gauge::Datagrams { from, to, count: 300, wait_ms: 500, of: DatagramGauge::Lost };
+            Expect::Measures { gauge, asked: 10.0, bounds: 3.0..=20.0 }
+        };
+        let delay = |delay_ms| Rule::Delay { delay_ms, jitter_ms: 0, distribution: Default::default() };
+        let left = |expect: &Expect, other: Step| expect_beside(std::slice::from_ref(expect), &[&[other]]).len();
+        let there = lost("n1", "n2");
+        assert_eq!(left(&there, shape("n1", "n2", delay(100))), 1);
+        assert_eq!(left(&there, shape("n1", "n2", delay(1_000))), 0);
+        assert_eq!(left(&there, shape("n1", "n2", Rule::Loss { share_ppm: 1 })), 0);
+        assert_eq!(left(&there, shape("n2", "n1", Rule::Loss { share_ppm: 1 })), 1);
+        assert_eq!(left(&there, shape("n1", "n3", Rule::Loss { share_ppm: 1 })), 1);
+        assert_eq!(left(&there, Step::Cut { pairs: vec![pair("n2", "n1")] }), 0);
+        assert_eq!(left(&there, Step::Kill { node: "n1".into() }), 1);
+        let age = Gauge::ResetAge { from: "n1".into(), to: "n2".into(), max_ms: 9 };
+        let age = Expect::Measures { gauge: age, asked: 1.0, bounds: 0.0..=2.0 };
+        assert_eq!(left(&age, shape("n2", "n1", Rule::Loss { share_ppm: 1 })), 0);
+    }
+
+    #[test]
+    fn a_probe_is_left_out_where_it_may_get_no_answer() {
+        let reached = Expect::Reached { from: "n1".into(), to: "n2".into() };
+        let left = |other: Step| expect_beside(std::slice::from_ref(&reached), &[&[other]]).len();
+        assert_eq!(left(shape("n2", "n1", Rule::Bandwidth { bits_per_s: 64_000, queue_ms: 1 })), 0);
+        assert_eq!(left(shape("n2", "n1", Rule::HalfOpen)), 0);
+        assert_eq!(left(shape("n1", "n2", Rule::HalfOpen)), 1);
+        assert_eq!(left(shape("n1", "n2", Rule::Duplicate { share_ppm: 1_000_000 })), 1);
+    }
+
+    #[test]
+    fn links_are_made_whole_whatever_else_is_in_force() {
+        let undo = [Step::Unshape { id: 3 }, start("n1")];
+        let other = [Step::Shape { id: 4, pairs: vec![pair("n1", "n2")], rule: Rule::HalfOpen, seed: 0, pcap: false }];
+        let restart = [Step::Restart { node: "n1".into() }];
+        assert_eq!(undo_beside(&undo, &[&other, &restart]).now, undo);
+        let freeze = [Step::Freeze { node: "n1".into() }];
+        assert_eq!(undo_beside(&undo, &[&freeze]).now, undo[..1]);
     }
 
     #[test]

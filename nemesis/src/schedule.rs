@@ -57,7 +57,7 @@ impl Entry {
 
     fn needs(&self) -> Needs {
         let kind = self.fault.kind();
-        Needs { failover: kind == Kind::Failover, nodes: kind.nodes_min(&self.target) }
+        Needs { failover: kind == Kind::Failover, nodes: kind.nodes_min(&self.target).max(self.fault.nodes_min()) }
     }
 }
 
@@ -175,6 +175,9 @@ impl Schedule {
             match &entry.target {
                 Target::Node(name) if !nodes.contains(name) => {
                     unfit(&format!("a node {name}"), format!("has {}", nodes.join(", ")))
+                }
+                _ if nodes.len() < entry.fault.nodes_min() => {
+                    unfit(&format!("at least {} nodes", entry.fault.nodes_min()), format!("has {}", nodes.len()))
                 }
                 _ if kind == Kind::Failover && !can_failover => unfit(
                     "a database whose replicas can be promoted by us",

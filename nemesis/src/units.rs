@@ -44,6 +44,20 @@ pub(crate) fn share_text(ppm: u32) -> String {
     }
 }
 
+/// `"10Mbit"`, `"256kbit"` in bits a second.
+pub(crate) fn parse_rate(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text:?} is no rate; write \"10Mbit\" or \"256kbit\" (a second)");
+    scaled(text, &RATES).map_err(|_| wrong())
+}
+
+/// The shortest text that reads the same.
+pub(crate) fn rate_text(bits_per_s: u64) -> String {
+    let (name, unit) = RATES.iter().rev().find(|(_, unit)| bits_per_s.is_multiple_of(*unit)).unwrap_or(&RATES[0]);
+    format!("{}{name}", bits_per_s / unit)
+}
+
+const RATES: [(&str, u64); 4] = [("bit", 1), ("kbit", 1_000), ("Mbit", 1_000_000), ("Gbit", 1_000_000_000)];
+
 /// Why a quantity is none.
 pub(crate) enum Unscaled {
     /// No number with one of the units.
@@ -127,6 +141,20 @@ mod tests {
         assert_eq!(steps("+1h", "-1h").unwrap(), ["+1h", "+0h", "-1h"]);
         assert_eq!(steps("1%", "10%").unwrap(), ["1%", "5.5%", "10%"]);
         assert!(steps("100ms", "1s").is_err() && steps("", "1s").is_err());
+    }
+
+    #[test]
+    fn rates_read_as_they_are_written() {
+        for (text, bits_per_s) in
+            [("10Mbit", 10_000_000), ("256kbit", 256_000), ("1Gbit", 1_000_000_000), ("1234bit", 1_234)]
+        {
+            assert_eq!(parse_rate(text), Ok(bits_per_s));
+            assert_eq!(rate_text(bits_per_s), text);
+        }
+        assert_eq!(parse_rate("1.5Mbit"), Ok(1_500_000));
+        for wrong in ["", "10", "Mbit", "10mbit", "10MB", "0.5bit", "-1bit"] {
+            assert!(parse_rate(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

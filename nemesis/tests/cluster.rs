@@ -4,7 +4,7 @@
 
 use std::{ffi::OsString, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
-use schism_cluster::{Cluster, ClusterSpec, RecoveryGoal, internal_exec, sandbox};
+use schism_cluster::{Cluster, ClusterSpec, RecoveryGoal, internal_exec, internal_switch, sandbox};
 use schism_nemesis::{Healer, Ledger, Nemesis, NemesisStage, Schedule};
 use schism_seed::Seed;
 use tokio::{
@@ -31,13 +31,19 @@ macro_rules! case {
 }
 
 /// Each in a cluster of its own.
-const CASES: &[Case] = &[case!("basic-postgres", "postgres/async"), case!("basic-redis", "redis/sentinel")];
+const CASES: &[Case] = &[
+    case!("basic-postgres", "postgres/async"),
+    case!("basic-redis", "redis/sentinel"),
+    case!("links-postgres", "postgres/async"),
+    case!("links-redis", "redis/sentinel"),
+];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let result = match args.first().map_or("", String::as_str) {
         "inside" => inside(Path::new(&args[1]), &args[2], &args[3]),
         "internal-exec" => internal_exec(&args[1]).map_err(Into::into),
+        "internal-switch" => internal_switch(&args[1]).map_err(Into::into),
         _ if args.iter().any(|arg| arg == "--list") => {
             // What a test runner that lists tests before it runs them expects; all of this file is one test.
             if !args.iter().any(|arg| arg == "--ignored") {
@@ -45,7 +51,7 @@ fn main() -> ExitCode {
             }
             Ok(())
         }
-        _ => tests(),
+        _ => tests(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -56,14 +62,17 @@ fn main() -> ExitCode {
     }
 }
 
-fn tests() -> Anything {
+fn tests(args: &[String]) -> Anything {
     let capabilities = sandbox::capabilities();
     let missing = capabilities.system.into_iter().filter(|one| one.required).find_map(|one| one.missing);
     if let Some(missing) = missing {
         println!("skipped: no sandbox on this machine: {missing}");
         return Ok(());
     }
-    for case in CASES {
+    // A word of the command line chooses the cases whose name contains it.
+    let words: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
+    let chosen = |case: &&Case| words.is_empty() || words.iter().any(|word| case.name.contains(word.as_str()));
+    for case in CASES.iter().filter(chosen) {
         let program = if case.target.starts_with("postgres") { "postgres" } else { "redis-server" };
         let installed = capabilities.servers.iter().any(|server| server.name == program && server.path.is_some());
         if installed {

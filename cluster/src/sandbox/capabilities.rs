@@ -79,7 +79,8 @@ pub fn capabilities() -> Capabilities {
             try_ip(isolation, "bridge", "link add schism0 type bridge", "sudo modprobe bridge"),
             try_ip(isolation, "veth", "link add schism0 type veth peer name schism1", "sudo modprobe veth"),
             nft(isolation),
-            tun(),
+            tun(isolation),
+            divert(isolation),
         ],
         servers: [postgres::server_binaries(), redis::server_binaries()].concat(),
     }
@@ -126,21 +127,33 @@ fn nft(isolation: Isolation) -> Capability {
         "add table bridge schism; add chain bridge schism forward { type filter hook forward priority 0; }; \
          add set bridge schism cut { type ipv4_addr . ipv4_addr; counter; }",
     );
-    let missing = in_namespaces(isolation, command, false).err().map(|error| match error.kind() {
-        io::ErrorKind::NotFound => "nft is not installed".to_owned(),
-        _ => error.to_string(),
-    });
-    Capability { name: "nft", required: true, missing, fix: "sudo apt-get install nftables" }
+    Capability { missing: missing(isolation, command), ..NFT }
 }
 
-fn tun() -> Capability {
-    let opened = std::fs::OpenOptions::new().read(true).write(true).open("/dev/net/tun");
-    Capability {
-        name: "tun",
-        required: false,
-        missing: opened.err().map(|error| format!("/dev/net/tun: {error}")),
-        fix: "sudo modprobe tun",
-    }
+const NFT: Capability = Capability { name: "nft", required: true, missing: None, fix: "sudo apt-get install nftables" };
+
+fn missing(isolation: Isolation, nft: Command) -> Option<String> {
+    in_namespaces(isolation, nft, false).err().map(|error| match error.kind() {
+        io::ErrorKind::NotFound => "nft is not installed".to_owned(),
+        _ => error.to_string(),
+    })
+}
+
+/// For the switch that shapes links.
+fn tun(isolation: Isolation) -> Capability {
+    Capability { required: false, ..try_ip(isolation, "tun", "tuntap add dev schism0 mode tap", "sudo modprobe tun") }
+}
+
+/// The same: packets are handed to it where they enter the bridge's ports.
+fn divert(isolation: Isolation) -> Capability {
+    let mut command = path::command("nft");
+    command.arg(
+        "add table netdev schism; \
+         add chain netdev schism ingress { type filter hook ingress devices = { lo } priority 0; }; \
+         add set netdev schism shaped { type ipv4_addr . ipv4_addr; }; \
+         add rule netdev schism ingress ip saddr . ip daddr @shaped fwd to lo",
+    );
+    Capability { name: "divert", required: false, missing: missing(isolation, command), ..NFT }
 }
 
 /// Runs a command in throw-away namespaces. With `only_enter`, stops before the exec: entering is what is tried.

@@ -1,5 +1,8 @@
 //! The scenarios, inside their sandbox. A failure is a panic.
 
+#[path = "links.rs"]
+pub(crate) mod links;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
@@ -29,6 +32,8 @@ pub(crate) fn run(name: &str, results: &str, run_id: &str) -> ExitCode {
             "postgres-lost-writes" => lost_writes(&start).await,
             "postgres-split-brain" => split_brain(&start).await,
             "postgres-base-backup" => base_backup(&start).await,
+            "links" => links::rules(&start).await,
+            "switch-speed" => links::speed(&start).await,
             "from-outside" => from_outside(&start).await,
             "bad-settings" => bad_settings(&start, target).await,
             "killed" => {
@@ -49,7 +54,7 @@ pub(crate) fn step_from_outside(info: &str, step: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-struct Start<'a> {
+pub(crate) struct Start<'a> {
     results: &'a str,
     run_id: &'a str,
 }

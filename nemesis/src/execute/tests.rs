@@ -32,6 +32,7 @@ struct FakeState {
     cut: BTreeSet<(String, String)>,
     dead: BTreeSet<String>,
     frozen: BTreeSet<String>,
+    shaped: BTreeSet<u32>,
     /// By term; the nodes that claim to be primary.
     primaries: BTreeMap<String, u64>,
     lies: Lies,
@@ -87,6 +88,13 @@ impl Fake {
             Step::Thaw { node } => {
                 state.frozen.remove(node);
             }
+            Step::Restart { .. } => {}
+            Step::Shape { id, .. } => {
+                state.shaped.insert(*id);
+            }
+            Step::Unshape { id } => {
+                state.shaped.remove(id);
+            }
         }
         Ok(())
     }
@@ -100,6 +108,9 @@ fn name(step: &Step) -> String {
         Step::Start { node } => format!("start {node}"),
         Step::Freeze { node } => format!("freeze {node}"),
         Step::Thaw { node } => format!("thaw {node}"),
+        Step::Restart { node } => format!("restart {node}"),
+        Step::Shape { id, .. } => format!("shape {id}"),
+        Step::Unshape { id } => format!("unshape {id}"),
     }
 }
 
@@ -181,6 +192,7 @@ impl Fabric for Fake {
             init_start_ticks: 0,
             cgroup_root: None,
             helper: PathBuf::new(),
+            nodes_dir: PathBuf::new(),
             nodes: vec![],
             sites: vec![],
         }
@@ -233,7 +245,7 @@ impl Test {
     /// Nothing is cut, dead or frozen, and the ledger agrees.
     fn assert_healed(&self) {
         let state = self.fabric.state();
-        assert!(state.cut.is_empty() && state.dead.is_empty() && state.frozen.is_empty());
+        assert!(state.cut.is_empty() && state.dead.is_empty() && state.frozen.is_empty() && state.shaped.is_empty());
         assert_eq!(self.ledger.read().unwrap().in_force().count(), 0);
         assert_eq!(self.nemesis.in_force(), [0; 0]);
     }

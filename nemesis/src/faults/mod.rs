@@ -3,10 +3,12 @@
 
 mod network;
 mod process;
+mod shaping;
 
 pub use network::{Clients, Flap};
 pub(crate) use process::kill;
 pub use process::{FailoverPlan, Rejoin};
+pub use shaping::{Direction, Links, Shaping};
 
 use schism_seed::Stream;
 
@@ -17,7 +19,9 @@ use crate::{
 };
 
 /// All kinds by family, in the order in which they are listed.
-pub(crate) const FAMILIES: [&[KindInfo]; 2] = [process::KINDS, network::KINDS];
+pub(crate) const FAMILIES: [&[KindInfo]; 3] = [process::KINDS, network::KINDS, shaping::KINDS];
+
+const OF_LINKS: &str = "all other kinds are faults of links: a test reads and draws every kind";
 
 /// What is done, with its options.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +39,8 @@ pub enum Fault {
     },
     /// Cut and lifted over and over.
     Flap(Flap),
+    /// Links made worse; made whole at the end.
+    Shape(Shaping),
 }
 
 impl Fault {
@@ -47,6 +53,15 @@ impl Fault {
             Self::Failover(_) => Kind::Failover,
             Self::Partition { .. } => Kind::Partition,
             Self::Flap(_) => Kind::Flap,
+            Self::Shape(shaping) => shaping.kind(),
+        }
+    }
+
+    /// The fewest nodes with which it means something, beyond what its kind and target say.
+    pub(crate) const fn nodes_min(&self) -> usize {
+        match self {
+            Self::Shape(shaping) => shaping.nodes_min(),
+            _ => 1,
         }
     }
 
@@ -58,6 +73,7 @@ impl Fault {
             Kind::Failover => Self::Failover(FailoverPlan::default()),
             Kind::Partition => Self::Partition { clients: Clients::default() },
             Kind::Flap => Self::Flap(Flap::drawn(stream)),
+            of_links => Self::Shape(Shaping::drawn(of_links, stream).expect(OF_LINKS)),
         }
     }
 
@@ -70,6 +86,7 @@ impl Fault {
             Kind::Failover => Self::Failover(FailoverPlan::read(&mut options)?),
             Kind::Partition => Self::Partition { clients: network::read_clients(target, &mut options)? },
             Kind::Flap => Self::Flap(Flap::read(target, &mut options)?),
+            of_links => Self::Shape(Shaping::read(of_links, &mut options)?.expect(OF_LINKS)),
         };
         options.finish(kind)?;
         Ok(fault)
@@ -83,6 +100,7 @@ impl Fault {
             Self::Failover(plan) => plan.write(&mut options),
             Self::Partition { clients } => options.set("clients", clients),
             Self::Flap(flap) => flap.write(&mut options),
+            Self::Shape(shaping) => shaping.write(&mut options),
         }
         options
     }
@@ -95,6 +113,7 @@ impl Fault {
             Self::Failover(plan) => plan.inject(scene),
             Self::Partition { clients } => network::partition(scene, *clients),
             Self::Flap(flap) => flap.inject(scene),
+            Self::Shape(shaping) => shaping.inject(scene),
         }
     }
 }

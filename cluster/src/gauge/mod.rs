@@ -1,0 +1,183 @@
+//! What can be measured of a cluster from a victim's side: how strong a fault really is.
+
+mod connections;
+mod datagrams;
+
+use std::net::SocketAddrV4;
+use std::time::{Duration, Instant};
+
+use crate::cluster::{Cluster, PROBE_PORT};
+
+/// How many round trips are measured; their median is told.
+const ROUND_TRIPS: usize = 9;
+/// A round trip that takes longer counts as so long.
+const ROUND_TRIP_MAX: Duration = Duration::from_secs(5);
+
+/// A quantity of a running cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Gauge {
+    /// How long `from` waits for the kernel of `to` to answer: the median of nine connection attempts.
+    RoundTrip {
+        /// The host that calls.
+        from: String,
+        /// The host that answers.
+        to: String,
+    },
+    /// What becomes of numbered datagrams from one host to another.
+    Datagrams {
+        /// The host that sends.
+        from: String,
+        /// The host that receives.
+        to: String,
+        /// How many are sent, within about a second.
+        count: u32,
+        /// For how long after the last one that arrived another one may come, in milliseconds.
+        wait_ms: u64,
+        /// What is looked at.
+        of: DatagramGauge,
+    },
+    /// How many bits a second arrive when more are sent, Ethernet headers counted.
+    Throughput {
+        /// The host that sends.
+        from: String,
+        /// The host that receives.
+        to: String,
+        /// How many bits a second are sent.
+        offered_bits_per_s: u64,
+        /// How long the last datagram may be on its way, in milliseconds.
+        wait_ms: u64,
+    },
+    /// How long a connection over which a byte goes back and forth every few milliseconds lives until it is reset.
+    ResetAge {
+        /// The host that opens it and talks first.
+        from: String,
+        /// The host that answers.
+        to: String,
+        /// A connection that lives longer counts as so old, in milliseconds.
+        max_ms: u64,
+    },
+    /// How long the end of a connection takes to arrive.
+    CloseTime {
+        /// The host that closes its end.
+        from: String,
+        /// The host that waits for it.
+        to: String,
+        /// One that takes longer counts as so long, in milliseconds.
+        max_ms: u64,
+    },
+    /// How many ends of connections arrive within a time: half of them orderly (FIN), half of them not (RST).
+    EndsSeen {
+        /// The host that closes its end.
+        from: String,
+        /// The host that waits for it.
+        to: String,
+        /// How long it waits, in milliseconds.
+        within_ms: u64,
+    },
+}
+
+/// What of datagrams is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DatagramGauge {
+    /// The median time from sending to receiving.
+    Delay,
+    /// The range of the middle half of these times.
+    DelaySpread,
+    /// The share that does not arrive.
+    Lost,
+    /// The mean number of datagrams that are lost in a row.
+    LossRun,
+    /// The share that arrives more than once.
+    Duplicated,
+    /// The share that arrives after one that was sent later.
+    Overtaken,
+    /// The share that does not arrive because its checksum is wrong, as the receiver's kernel says.
+    CorruptedNoticed,
+    /// The share that arrives with wrong content, of those that arrive.
+    CorruptedUnnoticed,
+}
+
+impl Gauge {
+    /// What it is, for people: `round trip n1→n2`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let (what, from, to) = match self {
+            Self::RoundTrip { from, to } => ("round trip", from, to),
+            Self::Datagrams { from, to, of, .. } => (of.name(), from, to),
+            Self::Throughput { from, to, .. } => ("throughput", from, to),
+            Self::ResetAge { from, to, .. } => ("age of a connection when it is reset", from, to),
+            Self::CloseTime { from, to, .. } => ("time that the end of a connection takes", from, to),
+            Self::EndsSeen { from, to, .. } => ("ends of connections that arrive", from, to),
+        };
+        format!("{what} {from}→{to}")
+    }
+
+    /// The unit in which it is measured.
+    #[must_use]
+    pub const fn unit(&self) -> &'static str {
+        match self {
+            Self::RoundTrip { .. } | Self::ResetAge { .. } | Self::CloseTime { .. } => "ms",
+            Self::Datagrams { of: DatagramGauge::Delay | DatagramGauge::DelaySpread, .. } => "ms",
+            Self::Datagrams { of: DatagramGauge::LossRun, .. } => "datagrams",
+            Self::Datagrams { .. } | Self::EndsSeen { .. } => "%",
+            Self::Throughput { .. } => "Mbit/s",
+        }
+    }
+}
+
+impl DatagramGauge {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Delay => "delay",
+            Self::DelaySpread => "spread of the delay",
+            Self::Lost => "datagrams lost",
+            Self::LossRun => "datagrams lost in a row",
+            Self::Duplicated => "datagrams duplicated",
+            Self::Overtaken => "datagrams overtaken",
+            Self::CorruptedNoticed => "datagrams with a wrong checksum",
+            Self::CorruptedUnnoticed => "datagrams with wrong content",
+        }
+    }
+}
+
+impl Cluster {
+    /// Measures it, in its unit. `Err` says why it could not be.
+    pub async fn measure(&self, gauge: &Gauge) -> Result<f64, String> {
+        match gauge {
+            Gauge::RoundTrip { from, to } => {
+                let mut all_ms = Vec::with_capacity(ROUND_TRIPS);
+                for _ in 0..ROUND_TRIPS {
+                    all_ms.push(self.round_trip_ms(from, to).await?);
+                }
+                all_ms.sort_by(f64::total_cmp);
+                Ok(all_ms[ROUND_TRIPS / 2])
+            }
+            Gauge::Datagrams { from, to, count, wait_ms, of } => {
+                let quiet = Duration::from_millis(*wait_ms);
+                datagrams::measure(self.host(from)?, self.host(to)?, *count, quiet, *of).await
+            }
+            Gauge::Throughput { from, to, offered_bits_per_s, wait_ms } => {
+                let quiet = Duration::from_millis(*wait_ms);
+                datagrams::throughput(self.host(from)?, self.host(to)?, *offered_bits_per_s, quiet).await
+            }
+            Gauge::ResetAge { from, to, max_ms } => {
+                connections::reset_age_ms(self.host(from)?, self.host(to)?, *max_ms).await
+            }
+            Gauge::CloseTime { from, to, max_ms } => {
+                connections::close_time_ms(self.host(from)?, self.host(to)?, *max_ms).await
+            }
+            Gauge::EndsSeen { from, to, within_ms } => {
+                connections::ends_seen(self.host(from)?, self.host(to)?, *within_ms).await
+            }
+        }
+    }
+
+    async fn round_trip_ms(&self, from: &str, to: &str) -> Result<f64, String> {
+        let (host, address) = self.host_and_address(from, to)?;
+        let begin = Instant::now();
+        // Refused is an answer, and the fastest there is.
+        let _ = tokio::time::timeout(ROUND_TRIP_MAX, host.connect(SocketAddrV4::new(address, PROBE_PORT))).await;
+        Ok(begin.elapsed().as_secs_f64() * 1_000.0)
+    }
+}
