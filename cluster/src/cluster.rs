@@ -17,7 +17,7 @@ use crate::link::LinkThread;
 use crate::network::Host;
 use crate::step::Step;
 use crate::target::TargetName;
-use crate::{nft, process, sandbox, start};
+use crate::{clock, nft, process, sandbox, start};
 
 /// Nothing listens there: a probe is answered by the other host's kernel, whatever its processes are doing, and costs
 /// the database no connection.
@@ -208,7 +208,11 @@ impl Cluster {
     /// What faults have left in the running cluster: nothing, once they are healed.
     pub async fn remains(&self) -> Result<Vec<String>, StepError> {
         let cuts = self.cut_counters().await?;
-        Ok(cuts.into_iter().map(|cut| format!("cut {}→{}", cut.from, cut.to)).collect())
+        let mut found: Vec<String> = cuts.into_iter().map(|cut| format!("cut {}→{}", cut.from, cut.to)).collect();
+        let info = self.info();
+        let clocks = tokio::task::spawn_blocking(move || clock::remains(&info));
+        found.extend(clocks.await.map_err(|_| StepError::Abandoned)??);
+        Ok(found)
     }
 
     /// What the node's processes are doing, from the kernel and not from the database. A node that does not exist is

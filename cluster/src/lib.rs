@@ -50,8 +50,9 @@
 //! ```
 //!
 //! Not done here: other releases than the one installed, disks of their own (data is in memory, so `fsync` is free),
-//! skewed clocks, delay and loss on links.
+//! delay and loss on links.
 
+mod clock;
 mod cluster;
 mod database;
 mod error;
@@ -69,6 +70,7 @@ mod start;
 mod step;
 mod target;
 
+pub use clock::{ClockChange, SKEW_MAX_MS};
 pub use cluster::{Claim, ClaimedRole, Cluster, CutCounter, Failover, NodeState, Probe, RecoveryGoal};
 pub use error::{ClusterError, ExecError, Refused, SandboxError, StepError};
 pub use exec::internal_exec;

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::cgroup;
 use super::spawn::{IdMaps, is_privileged};
 use crate::database::{postgres, redis};
-use crate::path;
+use crate::{clock, path};
 
 /// What this machine can do; for `schism doctor`.
 #[derive(Debug, Clone, Serialize)]
@@ -80,6 +80,7 @@ pub fn capabilities() -> Capabilities {
             try_ip(isolation, "veth", "link add schism0 type veth peer name schism1", "sudo modprobe veth"),
             nft(isolation),
             tun(),
+            vdso(isolation),
         ],
         servers: [postgres::server_binaries(), redis::server_binaries()].concat(),
     }
@@ -140,6 +141,15 @@ fn tun() -> Capability {
         required: false,
         missing: opened.err().map(|error| format!("/dev/net/tun: {error}")),
         fix: "sudo modprobe tun",
+    }
+}
+
+fn vdso(isolation: Isolation) -> Capability {
+    Capability {
+        name: "vdso",
+        required: false,
+        missing: clock::trial(isolation == Isolation::UserNamespace).err(),
+        fix: "a kernel for x86-64 with a vDSO, started without vdso=0 and proc_mem.force_override=never",
     }
 }
 
