@@ -165,6 +165,19 @@ impl Cluster {
         }
     }
 
+    /// What a server of the node takes the time for, in nanoseconds since 1970; `None`: the database. Asked from within
+    /// the node.
+    pub(crate) async fn server_time_ns(
+        &self,
+        node: &str,
+        process: Option<&str>,
+        limit: Duration,
+    ) -> Result<i64, String> {
+        let index = self.names.iter().position(|name| name == node);
+        let index = index.ok_or_else(|| format!("there is no node {node:?}"))?;
+        self.backend.time_ns(index, process, limit).await.map_err(|error| format!("{node}: {error}"))
+    }
+
     /// [`Step::run`] on a thread that may block.
     pub async fn run(&self, step: Step) -> Result<(), StepError> {
         let info = self.info();

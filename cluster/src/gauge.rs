@@ -21,6 +21,22 @@ pub enum Gauge {
         /// The host that answers.
         to: String,
     },
+    /// How far the wall clock of a server is ahead of ours (behind: negative), by its own word.
+    ClockOffset {
+        /// Its node.
+        node: String,
+        /// Which server of the node; `None`: the database.
+        process: Option<String>,
+    },
+    /// By how much the wall clock of a server runs faster than ours (slower: negative), by its own word.
+    ClockRate {
+        /// Its node.
+        node: String,
+        /// Which server of the node; `None`: the database.
+        process: Option<String>,
+        /// Between the two looks at it, in milliseconds.
+        over_ms: u64,
+    },
 }
 
 impl Gauge {
@@ -29,6 +45,8 @@ impl Gauge {
     pub fn name(&self) -> String {
         match self {
             Self::RoundTrip { from, to } => format!("round trip {from}→{to}"),
+            Self::ClockOffset { node, process } => format!("clock of {} ahead", server(node, process.as_deref())),
+            Self::ClockRate { node, process, .. } => format!("clock of {} fast", server(node, process.as_deref())),
         }
     }
 
@@ -36,9 +54,14 @@ impl Gauge {
     #[must_use]
     pub const fn unit(&self) -> &'static str {
         match self {
-            Self::RoundTrip { .. } => "ms",
+            Self::RoundTrip { .. } | Self::ClockOffset { .. } => "ms",
+            Self::ClockRate { .. } => "ppm",
         }
     }
+}
+
+fn server(node: &str, process: Option<&str>) -> String {
+    process.map_or_else(|| node.to_owned(), |process| format!("{node}'s {process}"))
 }
 
 impl Cluster {
@@ -52,6 +75,10 @@ impl Cluster {
                 }
                 all_ms.sort_by(f64::total_cmp);
                 Ok(all_ms[ROUND_TRIPS / 2])
+            }
+            Gauge::ClockOffset { node, process } => self.clock_offset_ms(node, process.as_deref()).await,
+            Gauge::ClockRate { node, process, over_ms } => {
+                self.clock_rate_ppm(node, process.as_deref(), Duration::from_millis(*over_ms)).await
             }
         }
     }

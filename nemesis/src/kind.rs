@@ -20,6 +20,14 @@ pub enum Kind {
     Partition,
     /// A partition that comes and goes.
     Flap,
+    /// A wall clock is set forward or back.
+    Skew,
+    /// A wall clock runs fast or slow.
+    Drift,
+    /// A wall clock jumps away and back.
+    Strobe,
+    /// A wall clock stands still.
+    ClockFreeze,
 }
 
 /// What faults have in common: the part of the machine that they are about.
@@ -30,11 +38,13 @@ pub enum Family {
     Process,
     /// What is between nodes, and between nodes and clients.
     Network,
+    /// What a node takes the time for.
+    Clock,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Process, Self::Network];
+    pub const ALL: [Self; 3] = [Self::Process, Self::Network, Self::Clock];
 
     /// Its word in `--faults`, where it stands for all kinds of it.
     #[must_use]
@@ -42,6 +52,7 @@ impl Family {
         match self {
             Self::Process => "process",
             Self::Network => "network",
+            Self::Clock => "clock",
         }
     }
 }

@@ -31,7 +31,12 @@ macro_rules! case {
 }
 
 /// Each in a cluster of its own.
-const CASES: &[Case] = &[case!("basic-postgres", "postgres/async"), case!("basic-redis", "redis/sentinel")];
+const CASES: &[Case] = &[
+    case!("basic-postgres", "postgres/async"),
+    case!("basic-redis", "redis/sentinel"),
+    case!("clock-postgres", "postgres/sync"),
+    case!("clock-redis", "redis/sentinel"),
+];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

@@ -159,7 +159,8 @@ fn validate_schedule(plan: &Plan, target: &Target) -> anyhow::Result<()> {
     };
     let nodes: Vec<String> = target.nodes().iter().map(ToString::to_string).collect();
     let can_failover = name.database() == Database::Postgres && name.nodes() > 1;
-    plan.schedule.check(&nodes, can_failover).map_err(|error| usage(error.to_string()))?;
+    let fits = plan.schedule.check(&nodes, can_failover);
+    fits.and_then(|()| plan.schedule.check_processes(name.processes())).map_err(|error| usage(error.to_string()))?;
     if plan.schedule.end_ms() > plan.duration_ms {
         return Err(usage(format!(
             "the schedule ends after {} ms, but the clients stop after --duration {} ms; give a longer --duration",

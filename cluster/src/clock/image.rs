@@ -28,8 +28,6 @@ pub(super) struct Image {
     /// Where the code goes: behind everything that is loaded, where the file has its section headers and the last page
     /// its padding. Nothing at run time reads either.
     pub(super) code_at: usize,
-    /// From where on nothing is loaded.
-    pub(super) loaded_end: usize,
     /// Each function's jump.
     pub(super) jumps: [Jump; 3],
 }
@@ -96,7 +94,7 @@ impl Image {
             jump("__vdso_gettimeofday", code.gettimeofday_at)?,
             jump("__vdso_time", code.time_at)?,
         ];
-        Ok(Self { original, code, code_at, loaded_end, jumps })
+        Ok(Self { original, code, code_at, jumps })
     }
 
     /// Where the code and its line go.
@@ -169,8 +167,9 @@ mod tests {
     #[test]
     fn jumps_and_code_are_where_nothing_else_is() {
         let image = Image::of_this_kernel().unwrap();
-        assert!(image.code_at >= image.loaded_end && image.code_range().end <= image.original.len());
+        assert!(image.code_range().end <= image.original.len());
         let file = ElfFile64::<Endianness, _>::parse(image.original.as_slice()).unwrap();
+        assert!(file.segments().all(|segment| segment.address() + segment.size() <= image.code_at as u64));
         let ours = ["clock_gettime", "gettimeofday", "time"];
         for symbol in file.dynamic_symbols().filter(|symbol| symbol.size() > 0) {
             let name = symbol.name().unwrap();
@@ -200,7 +199,7 @@ mod tests {
     fn a_vdso_without_room_or_functions_is_refused() {
         let image = Image::of_this_kernel().unwrap();
         let plan = |bytes: Vec<u8>| Image::plan(bytes, image.code).unwrap_err();
-        let short = image.original[..image.loaded_end + 100].to_vec();
+        let short = image.original[..image.original.len() - image.code.len()].to_vec();
         let problem = plan(short);
         assert!(problem.contains("bytes left") || problem.contains("no ELF file"), "{problem}");
         let mut renamed = image.original.clone();

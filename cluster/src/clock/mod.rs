@@ -11,6 +11,7 @@
 //! What a node's clocks were set to is in a file of its private directory, so that a step that is run again, and
 //! [`renew`] after a restart, go on with the same line and do not begin a new one. The undo needs neither.
 
+mod ask;
 mod code;
 mod image;
 mod nodes;

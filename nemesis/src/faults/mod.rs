@@ -1,9 +1,11 @@
 //! What is done, with its options; one file a family, which has the table of its kinds and puts their injections
 //! together.
 
+mod clock;
 mod network;
 mod process;
 
+pub use clock::{ClockFault, ClockKind};
 pub use network::{Clients, Flap};
 pub(crate) use process::kill;
 pub use process::{FailoverPlan, Rejoin};
@@ -17,7 +19,7 @@ use crate::{
 };
 
 /// All kinds by family, in the order in which they are listed.
-pub(crate) const FAMILIES: [&[KindInfo]; 2] = [process::KINDS, network::KINDS];
+pub(crate) const FAMILIES: [&[KindInfo]; 3] = [process::KINDS, network::KINDS, clock::KINDS];
 
 /// What is done, with its options.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub enum Fault {
     },
     /// Cut and lifted over and over.
     Flap(Flap),
+    /// A wall clock that is wrong; the true time at the end.
+    Clock(ClockFault),
 }
 
 impl Fault {
@@ -47,6 +51,16 @@ impl Fault {
             Self::Failover(_) => Kind::Failover,
             Self::Partition { .. } => Kind::Partition,
             Self::Flap(_) => Kind::Flap,
+            Self::Clock(clock) => clock.kind(),
+        }
+    }
+
+    /// The one server of each victim that it hurts; `None`: whatever runs there.
+    #[must_use]
+    pub fn process(&self) -> Option<&str> {
+        match self {
+            Self::Clock(clock) => clock.process.as_deref(),
+            Self::Kill | Self::Pause | Self::Failover(_) | Self::Partition { .. } | Self::Flap(_) => None,
         }
     }
 
@@ -58,6 +72,7 @@ impl Fault {
             Kind::Failover => Self::Failover(FailoverPlan::default()),
             Kind::Partition => Self::Partition { clients: Clients::default() },
             Kind::Flap => Self::Flap(Flap::drawn(stream)),
+            Kind::Skew | Kind::Drift | Kind::Strobe | Kind::ClockFreeze => Self::Clock(ClockFault::drawn(kind, stream)),
         }
     }
 
@@ -70,6 +85,9 @@ impl Fault {
             Kind::Failover => Self::Failover(FailoverPlan::read(&mut options)?),
             Kind::Partition => Self::Partition { clients: network::read_clients(target, &mut options)? },
             Kind::Flap => Self::Flap(Flap::read(target, &mut options)?),
+            Kind::Skew | Kind::Drift | Kind::Strobe | Kind::ClockFreeze => {
+                Self::Clock(ClockFault::read(kind, &mut options)?)
+            }
         };
         options.finish(kind)?;
         Ok(fault)
@@ -83,6 +101,7 @@ impl Fault {
             Self::Failover(plan) => plan.write(&mut options),
             Self::Partition { clients } => options.set("clients", clients),
             Self::Flap(flap) => flap.write(&mut options),
+            Self::Clock(clock) => clock.write(&mut options),
         }
         options
     }
@@ -95,6 +114,7 @@ impl Fault {
             Self::Failover(plan) => plan.inject(scene),
             Self::Partition { clients } => network::partition(scene, *clients),
             Self::Flap(flap) => flap.inject(scene),
+            Self::Clock(clock) => clock.inject(scene),
         }
     }
 }
