@@ -17,7 +17,7 @@ use crate::link::LinkThread;
 use crate::network::Host;
 use crate::step::Step;
 use crate::target::TargetName;
-use crate::{nft, process, sandbox, start, switch};
+use crate::{clock, nft, process, sandbox, start, switch};
 
 /// Nothing listens there: a probe is answered by the other host's kernel, whatever its processes are doing, and costs
 /// the database no connection.
@@ -165,6 +165,19 @@ impl Cluster {
         }
     }
 
+    /// What a server of the node takes the time for, in nanoseconds since 1970; `None`: the database. Asked from within
+    /// the node.
+    pub(crate) async fn server_time_ns(
+        &self,
+        node: &str,
+        process: Option<&str>,
+        limit: Duration,
+    ) -> Result<i64, String> {
+        let index = self.names.iter().position(|name| name == node);
+        let index = index.ok_or_else(|| format!("there is no node {node:?}"))?;
+        self.backend.time_ns(index, process, limit).await.map_err(|error| format!("{node}: {error}"))
+    }
+
     /// [`Step::run`] on a thread that may block.
     pub async fn run(&self, step: Step) -> Result<(), StepError> {
         let info = self.info();
@@ -214,6 +227,9 @@ impl Cluster {
         let cuts = self.cut_counters().await?;
         let mut found: Vec<String> = cuts.into_iter().map(|cut| format!("cut {}→{}", cut.from, cut.to)).collect();
         found.extend(tokio::task::spawn_blocking(switch::remains).await.map_err(|_| StepError::Abandoned)??);
+        let info = self.info();
+        let clocks = tokio::task::spawn_blocking(move || clock::remains(&info));
+        found.extend(clocks.await.map_err(|_| StepError::Abandoned)??);
         Ok(found)
     }
 

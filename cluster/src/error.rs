@@ -122,6 +122,14 @@ pub enum StepError {
         /// The time limit in milliseconds.
         limit_ms: u64,
     },
+    /// A wall clock could not be set or reset.
+    #[error("{node}: cannot set the clock: {reason}")]
+    Clock {
+        /// The node.
+        node: String,
+        /// Why.
+        reason: String,
+    },
     /// The task that ran the step ended early.
     #[error("the step was abandoned")]
     Abandoned,

@@ -52,8 +52,9 @@
 //! ```
 //!
 //! Not done here: other releases than the one installed, disks of their own (data is in memory, so `fsync` is free),
-//! skewed clocks.
+//! libfaketime.
 
+mod clock;
 mod cluster;
 mod database;
 mod error;
@@ -72,6 +73,7 @@ mod step;
 mod switch;
 mod target;
 
+pub use clock::{ClockChange, SKEW_MAX_MS};
 pub use cluster::{Claim, ClaimedRole, Cluster, CutCounter, Failover, NodeState, Probe, RecoveryGoal};
 pub use error::{ClusterError, ExecError, Refused, SandboxError, StepError};
 pub use exec::internal_exec;

@@ -18,6 +18,12 @@ pub(crate) fn state(pid: u32) -> Option<char> {
     after_name(&stat)?.next()?.chars().next()
 }
 
+/// The process that made it, or the one that took it over.
+pub(crate) fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    after_name(&stat)?.nth(1)?.parse().ok()
+}
+
 /// The fields after the name, which may itself hold spaces and brackets.
 fn after_name(stat: &str) -> Option<impl Iterator<Item = &str>> {
     Some(stat.rsplit_once(')')?.1.split_ascii_whitespace())
@@ -48,6 +54,7 @@ mod tests {
         let pid = std::process::id();
         assert!(start_ticks(pid).unwrap() > 0);
         assert!(matches!(state(pid), Some('R' | 'S')));
+        assert_eq!(parent(pid), Some(std::os::unix::process::parent_id()));
         assert!(pids_in_netns(Path::new("/proc/self/ns/net")).unwrap().contains(&pid));
     }
 }

@@ -1,9 +1,11 @@
 //! A node's processes as a set: who they are, freeze, thaw, kill. By cgroup where there is one, else by the network
 //! namespace that only the node's processes live in, and signals.
 
+use std::fs::File;
 use std::io;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -98,6 +100,13 @@ pub(crate) fn main_pid(node: &NodeInfo, process: &str) -> Option<u32> {
 
 pub(crate) fn pid_file(node: &NodeInfo, process: &str) -> std::path::PathBuf {
     node.directory.join(format!("{process}.pid"))
+}
+
+/// Keeps everybody else from starting anything in the node and from setting its clock. Waits for whoever does.
+pub(crate) fn lock(node: &NodeInfo) -> Result<Flock<File>, StepError> {
+    let lock = File::create(node.directory.join("start.lock")).doing(|| "make start.lock".to_owned())?;
+    let locked = Flock::lock(lock, FlockArg::LockExclusive).map_err(|refused| refused.1);
+    Ok(locked.doing(|| format!("lock {}/start.lock", node.directory.display()))?)
 }
 
 fn is_stopped(pid: u32) -> bool {

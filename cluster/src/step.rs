@@ -4,9 +4,9 @@ use std::io::Read;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
+use crate::clock::{self, ClockChange};
 use crate::cluster::NodeState;
 use crate::error::{Doing, StepError};
 use crate::exec::ExecSpec;
@@ -83,6 +83,29 @@ pub enum Step {
         /// The fault.
         id: u32,
     },
+    /// Sets the wall clock of the node's running processes; of those that they make, too. Once more with the same
+    /// change it goes on with the line that the clock is on; another change begins a new one. A process that is
+    /// started anew has the true time until [`Step::RenewClock`]. A dead node is an error: the fault would not bite.
+    SetClock {
+        /// The node.
+        node: String,
+        /// Only this server of it ([`crate::NodeInfo::processes`]) and its children.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        process: Option<String>,
+        /// What becomes of it.
+        change: ClockChange,
+    },
+    /// Sets the wall clock of processes that were started since, to what the node's clock is set to. Where none is
+    /// set, it does nothing.
+    RenewClock {
+        /// The node.
+        node: String,
+    },
+    /// Gives all processes of the node the true time back. A clock that was not set is no error.
+    ResetClock {
+        /// The node.
+        node: String,
+    },
 }
 
 impl Step {
@@ -101,6 +124,9 @@ impl Step {
                 switch::shape(info, &Shaping { id: *id, pairs, rule: *rule, seed: *seed, pcap: *pcap })
             }
             Self::Unshape { id } => switch::unshape(info, *id),
+            Self::SetClock { node, process, change } => clock::set(find(info, node)?, process.as_deref(), *change),
+            Self::RenewClock { node } => clock::renew(find(info, node)?),
+            Self::ResetClock { node } => clock::reset(find(info, node)?),
         }
     }
 }
@@ -132,10 +158,7 @@ fn start_node(info: &SandboxInfo, node: &NodeInfo) -> Result<(), StepError> {
 /// Starts one process of a node unless it runs.
 pub(crate) fn start_process(info: &SandboxInfo, node: &NodeInfo, process: &ProcessSpec) -> Result<(), StepError> {
     // The controller and the guardian may both want to: the second one finds it running.
-    let lock = std::fs::File::create(node.directory.join("start.lock")).doing(|| "make start.lock".to_owned())?;
-    let _lock = Flock::lock(lock, FlockArg::LockExclusive)
-        .map_err(|refused| refused.1)
-        .doing(|| format!("lock {}/start.lock", node.directory.display()))?;
+    let _lock = process::lock(node)?;
     if process::main_pid(node, &process.name).is_some() {
         return Ok(());
     }

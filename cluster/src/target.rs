@@ -113,6 +113,16 @@ impl TargetName {
         self.topology
     }
 
+    /// The servers that run on each node, as faults name them.
+    #[must_use]
+    pub const fn processes(self) -> &'static [&'static str] {
+        match (self.database, self.topology) {
+            (Database::Postgres, _) => &["postgres"],
+            (Database::Redis, Topology::Sentinel) => &["redis", "sentinel"],
+            (Database::Redis, _) => &["redis"],
+        }
+    }
+
     /// How many nodes it has.
     #[must_use]
     pub const fn nodes(self) -> u32 {

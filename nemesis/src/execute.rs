@@ -28,7 +28,7 @@ use crate::{
     injection::{Injection, Scene},
     ledger::Record,
     limits::Hurt,
-    overlap::{Undo, expect_beside, undo_beside},
+    overlap::{Undo, expect_beside, renewals, undo_beside},
     process,
     target::{self, NodeClaim, Role},
 };
@@ -495,7 +495,7 @@ impl<F: Fabric> Nemesis<F> {
         let Some(pulse) = open.injection.pulses.get(number).cloned() else { return };
         // A pulse that gives back for a while must not give what another fault still wants.
         let steps = undo_beside(&pulse.steps, &self.beside(id)).now;
-        let result = match self.run_steps(&steps).await {
+        let result = match self.run_and_renew(id, &steps).await {
             Ok(_) => {
                 let expects = expect_beside(&pulse.bites, &self.beside(id));
                 expect::check(&self.fabric, &expects).await.map(drop)
@@ -518,6 +518,13 @@ impl<F: Fabric> Nemesis<F> {
             bounded(STEP_LIMIT, self.fabric.run(step.clone())).await?;
         }
         Ok(self.now_ns())
+    }
+
+    /// All steps; where they start a node, also what other faults in force have to do to it again.
+    async fn run_and_renew(&self, id: u32, steps: &[Step]) -> Result<u64, String> {
+        let effective_ns = self.run_steps(steps).await?;
+        self.run_steps(&renewals(steps, &self.beside(id))).await?;
+        Ok(effective_ns)
     }
 
     /// Whoever was stopped between writing the intent and acting on it may act after the guardian has undone it: what
@@ -584,7 +591,7 @@ impl<F: Fabric> Nemesis<F> {
     async fn lift(&mut self, id: u32) -> Result<Told, String> {
         let injection = self.injection(id)?;
         let Undo { now, withheld } = undo_beside(&injection.undo, &self.beside(id));
-        let mut effective_ns = self.run_steps(&now).await?;
+        let mut effective_ns = self.run_and_renew(id, &now).await?;
         self.hand_over(id, withheld).await?;
         let mut detail = undone(&now);
         if !injection.pulses.is_empty() {
@@ -595,6 +602,9 @@ impl<F: Fabric> Nemesis<F> {
         if let Some(node) = self.open.get(&id).and_then(|open| open.rejoin.clone()) {
             let how = bounded(REJOIN_LIMIT, self.fabric.rejoin(&node)).await?;
             effective_ns = self.now_ns();
+            // It was stopped and started.
+            let started = [Step::Start { node: node.clone() }];
+            self.run_steps(&renewals(&started, &self.beside(id))).await?;
             detail.push(how);
             expects.push(expect::Expect::Follows { node });
         }
@@ -673,9 +683,9 @@ fn undone(steps: &[Step]) -> Vec<String> {
         Step::Thaw { node } => format!("{node} thawed"),
         Step::Start { node } => format!("{node} started"),
         Step::Unshape { .. } => "links whole again".to_owned(),
-        Step::Cut { .. } | Step::Kill { .. } | Step::Freeze { .. } | Step::Restart { .. } | Step::Shape { .. } => {
-            format!("{step:?}")
-        }
+        Step::ResetClock { node } => format!("{node} told the true time"),
+        Step::RenewClock { node } => format!("{node}'s clock set again"),
+        other => format!("{other:?}"),
     };
     steps.iter().map(told).collect()
 }

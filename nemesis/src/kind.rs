@@ -40,6 +40,14 @@ pub enum Kind {
     SlowClose,
     /// A node forgets its connections without telling.
     HalfOpen,
+    /// A wall clock is set forward or back.
+    Skew,
+    /// A wall clock runs fast or slow.
+    Drift,
+    /// A wall clock jumps away and back.
+    Strobe,
+    /// A wall clock stands still.
+    ClockFreeze,
 }
 
 /// What faults have in common: the part of the machine that they are about.
@@ -50,11 +58,13 @@ pub enum Family {
     Process,
     /// What is between nodes, and between nodes and clients.
     Network,
+    /// What a node takes the time for.
+    Clock,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Process, Self::Network];
+    pub const ALL: [Self; 3] = [Self::Process, Self::Network, Self::Clock];
 
     /// Its word in `--faults`, where it stands for all kinds of it.
     #[must_use]
@@ -62,6 +72,7 @@ impl Family {
         match self {
             Self::Process => "process",
             Self::Network => "network",
+            Self::Clock => "clock",
         }
     }
 }

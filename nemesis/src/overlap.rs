@@ -22,6 +22,10 @@ enum Hold<'a> {
     Dead(&'a str),
     /// Its processes are stopped.
     Frozen(&'a str),
+    /// Its clock is wrong. Of two clock faults on a node the newer's clock replaces the older's (of the same process)
+    /// and stays until both are over: one undo gives all of the node's processes the true time, so the first to end
+    /// would end the other, too.
+    Clock(&'a str),
 }
 
 /// What a step takes away until its undo. Cuts are apart: an undo may lift a part of one.
@@ -29,11 +33,8 @@ const fn takes(step: &Step) -> Option<Hold<'_>> {
     match step {
         Step::Kill { node } => Some(Hold::Dead(node.as_str())),
         Step::Freeze { node } => Some(Hold::Frozen(node.as_str())),
-        Step::Start { .. } | Step::Thaw { .. } | Step::Cut { .. } | Step::Uncut { .. } => None,
-        // What it takes it gives back at once.
-        Step::Restart { .. } => None,
-        // Rules are kept by fault: none is ever another's.
-        Step::Shape { .. } | Step::Unshape { .. } => None,
+        Step::SetClock { node, .. } => Some(Hold::Clock(node.as_str())),
+        _ => None,
     }
 }
 
@@ -42,8 +43,8 @@ const fn gives(step: &Step) -> Option<Hold<'_>> {
     match step {
         Step::Start { node } => Some(Hold::Dead(node.as_str())),
         Step::Thaw { node } => Some(Hold::Frozen(node.as_str())),
-        Step::Kill { .. } | Step::Freeze { .. } | Step::Cut { .. } | Step::Uncut { .. } => None,
-        Step::Restart { .. } | Step::Shape { .. } | Step::Unshape { .. } => None,
+        Step::ResetClock { node } => Some(Hold::Clock(node.as_str())),
+        _ => None,
     }
 }
 
@@ -162,6 +163,15 @@ fn disturbs(laid: Laid<'_>, gauge: &Gauge) -> bool {
     }
 }
 
+/// What other faults in force have to do again to nodes that were started: what lives in a node's processes is lost
+/// with them. `others` are the steps of those faults.
+pub(crate) fn renewals(started: &[Step], others: &[&[Step]]) -> Vec<Step> {
+    let started = started.iter().filter_map(|step| if let Step::Start { node } = step { Some(node) } else { None });
+    let others: Vec<&Step> = others.iter().copied().flatten().collect();
+    let has_clock = |node: &str| others.iter().any(|step| takes(step) == Some(Hold::Clock(node)));
+    started.filter(|node| has_clock(node)).map(|node| Step::RenewClock { node: node.clone() }).collect()
+}
+
 /// Leaves out the expectations that another fault in force contradicts.
 pub(crate) fn expect_beside(expects: &[Expect], others: &[&[Step]]) -> Vec<Expect> {
     let others: Vec<&Step> = others.iter().copied().flatten().collect();
@@ -171,6 +181,11 @@ pub(crate) fn expect_beside(expects: &[Expect], others: &[&[Step]]) -> Vec<Expec
     let possible = |expect: &&Expect| match expect {
         Expect::Reached { from, to } => {
             !cut_either_way(&others, from, to) && !rules_between(&others, from, to).any(hinders)
+        }
+        Expect::Measures { gauge: Gauge::ClockOffset { node, .. } | Gauge::ClockRate { node, .. }, asked, .. } => {
+            // Nobody answers; or this fault is over, and another one's clock goes on.
+            let wrong = others.iter().any(|step| takes(step) == Some(Hold::Clock(node)));
+            !down(node) && !(wrong && *asked == 0.0)
         }
         Expect::Measures { gauge, .. } => ends_of(gauge).is_none_or(|(from, to)| {
             !cut_either_way(&others, from, to) && !rules_between(&others, from, to).any(|laid| disturbs(laid, gauge))
@@ -263,6 +278,43 @@ mod tests {
         assert_eq!(undo_beside(&undo, &[&other, &restart]).now, undo);
         let freeze = [Step::Freeze { node: "n1".into() }];
         assert_eq!(undo_beside(&undo, &[&freeze]).now, undo[..1]);
+    }
+
+    fn set_clock(node: &str, process: Option<&str>) -> Step {
+        let change = schism_cluster::ClockChange::Freeze;
+        Step::SetClock { node: node.into(), process: process.map(Into::into), change }
+    }
+
+    #[test]
+    fn the_last_of_two_clock_faults_gives_the_true_time_back() {
+        let reset = [Step::ResetClock { node: "n1".into() }, Step::ResetClock { node: "n2".into() }];
+        let other = [set_clock("n1", Some("sentinel"))];
+        assert_eq!(undo_beside(&reset, &[&other]).now, reset[1..]);
+        assert_eq!(undo_beside(&reset, &[]).now, reset);
+        // A dead or frozen node's clock can be set back.
+        let down = [Step::Kill { node: "n1".into() }, Step::Freeze { node: "n2".into() }];
+        assert_eq!(undo_beside(&reset, &[&down]).now, reset);
+    }
+
+    #[test]
+    fn started_nodes_get_the_clocks_of_other_faults_again() {
+        let clock = [set_clock("n1", None), set_clock("n2", None)];
+        let renew = |node: &str| Step::RenewClock { node: node.into() };
+        let done = [start("n1"), thaw("n2"), start("n3")];
+        assert_eq!(renewals(&done, &[&clock]), [renew("n1")]);
+        assert_eq!(renewals(&done, &[]), []);
+    }
+
+    #[test]
+    fn a_clock_is_not_measured_where_nobody_answers_nor_when_another_fault_has_it() {
+        let measures = |node: &str, asked: f64| Expect::Measures {
+            gauge: Gauge::ClockOffset { node: node.into(), process: None },
+            asked,
+            bounds: asked..=asked,
+        };
+        let expects = [measures("n1", 0.0), measures("n2", 50.0), measures("n3", 50.0), measures("n4", 0.0)];
+        let others = [set_clock("n1", None), set_clock("n2", None), Step::Kill { node: "n3".into() }];
+        assert_eq!(expect_beside(&expects, &[&others]), [expects[1].clone(), expects[3].clone()]);
     }
 
     #[test]

@@ -189,6 +189,23 @@ impl Schedule {
     }
 }
 
+impl Schedule {
+    /// Whether each fault of one server of a node names one that the nodes have; asked before the run starts.
+    ///
+    /// # Errors
+    /// Names the first fault that does not, and the servers that there are.
+    pub fn check_processes(&self, processes: &[&str]) -> Result<(), ScheduleError> {
+        let unknown = |entry: &&Entry| entry.fault.process().is_some_and(|process| !processes.contains(&process));
+        self.entries.iter().find(unknown).map_or(Ok(()), |entry| {
+            Err(ScheduleError::Unfit {
+                fault: format!("fault {} ({}:{})", entry.id + 1, entry.fault.kind(), entry.target),
+                needs: format!("a process {:?} on each node", entry.fault.process().unwrap_or_default()),
+                has: format!("has {} there", processes.join(" and ")),
+            })
+        })
+    }
+}
+
 /// Whether this fault means anything with so many nodes.
 pub(crate) fn fits(kind: Kind, target: &Target, nodes: usize) -> Result<(), ScheduleError> {
     let nodes_min = kind.nodes_min(target);

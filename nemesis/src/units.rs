@@ -45,13 +45,13 @@ pub(crate) fn share_text(ppm: u32) -> String {
 }
 
 /// `"10Mbit"`, `"256kbit"` in bits a second.
-pub(crate) fn parse_rate(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_bits_per_s(text: &str) -> Result<u64, String> {
     let wrong = || format!("{text:?} is no rate; write \"10Mbit\" or \"256kbit\" (a second)");
     scaled(text, &RATES).map_err(|_| wrong())
 }
 
 /// The shortest text that reads the same.
-pub(crate) fn rate_text(bits_per_s: u64) -> String {
+pub(crate) fn bits_per_s_text(bits_per_s: u64) -> String {
     let (name, unit) = RATES.iter().rev().find(|(_, unit)| bits_per_s.is_multiple_of(*unit)).unwrap_or(&RATES[0]);
     format!("{}{name}", bits_per_s / unit)
 }
@@ -108,6 +108,57 @@ pub(crate) fn between(from: &str, to: &str, number: u64, last: u64) -> Result<St
     Ok(format!("{sign}{}{unit}", text.trim_end_matches('0').trim_end_matches('.')))
 }
 
+/// `"+1h"`, `"-250ms"`, `"2y"` in milliseconds; a year has 365 days.
+pub(crate) fn parse_offset_ms(text: &str) -> Result<i64, String> {
+    match signed(text, &OFFSET_UNITS) {
+        Ok(millis) => Ok(millis),
+        Err(Unscaled::TooFine) => Err(format!("{text:?} is finer than a millisecond")),
+        Err(Unscaled::Malformed) => {
+            Err(format!("{text:?} is no offset; write \"+1h\", \"-250ms\", in ms, s, m, h, d or y"))
+        }
+    }
+}
+
+const OFFSET_UNITS: [(&str, u64); 6] =
+    [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 24 * 3_600_000), ("y", 365 * 24 * 3_600_000)];
+
+/// With its sign, in the largest unit of which it is a whole number.
+pub(crate) fn offset_text(offset_ms: i64) -> String {
+    signed_text(offset_ms, &OFFSET_UNITS)
+}
+
+/// `"+5%"`, `"-200ppm"` in parts per million.
+pub(crate) fn parse_rate_ppm(text: &str) -> Result<i64, String> {
+    match signed(text, &RATE_UNITS) {
+        Ok(ppm) => Ok(ppm),
+        Err(Unscaled::TooFine) => Err(format!("{text:?} is finer than a millionth")),
+        Err(Unscaled::Malformed) => Err(format!("{text:?} is no rate; write \"+5%\" or \"-200ppm\"")),
+    }
+}
+
+const RATE_UNITS: [(&str, u64); 2] = [("ppm", 1), ("%", 10_000)];
+
+/// With its sign, in the largest unit of which it is a whole number.
+pub(crate) fn rate_text(rate_ppm: i64) -> String {
+    signed_text(rate_ppm, &RATE_UNITS)
+}
+
+fn signed(text: &str, units: &[(&str, u64)]) -> Result<i64, Unscaled> {
+    let (negative, size) = match text.strip_prefix('-') {
+        Some(size) => (true, size),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let size = i64::try_from(scaled(size, units)?).map_err(|_| Unscaled::Malformed)?;
+    Ok(if negative { -size } else { size })
+}
+
+fn signed_text(number: i64, units: &[(&str, u64)]) -> String {
+    let (sign, size) = (if number < 0 { '-' } else { '+' }, number.unsigned_abs());
+    let whole = units.iter().rev().find(|(_, scale)| size.is_multiple_of(*scale));
+    let (unit, scale) = whole.copied().unwrap_or(units[0]);
+    format!("{sign}{}{unit}", size / scale)
+}
+
 /// One of these words, else an error that lists them, nearest first.
 pub(crate) fn one_of<T: Copy>(what: &str, text: &str, words: &[(&'static str, T)]) -> Result<T, String> {
     let found = words.iter().find(|(word, _)| *word == text);
@@ -148,12 +199,35 @@ mod tests {
         for (text, bits_per_s) in
             [("10Mbit", 10_000_000), ("256kbit", 256_000), ("1Gbit", 1_000_000_000), ("1234bit", 1_234)]
         {
-            assert_eq!(parse_rate(text), Ok(bits_per_s));
-            assert_eq!(rate_text(bits_per_s), text);
+            assert_eq!(parse_bits_per_s(text), Ok(bits_per_s));
+            assert_eq!(bits_per_s_text(bits_per_s), text);
         }
-        assert_eq!(parse_rate("1.5Mbit"), Ok(1_500_000));
+        assert_eq!(parse_bits_per_s("1.5Mbit"), Ok(1_500_000));
         for wrong in ["", "10", "Mbit", "10mbit", "10MB", "0.5bit", "-1bit"] {
-            assert!(parse_rate(wrong).is_err(), "{wrong}");
+            assert!(parse_bits_per_s(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn signed_quantities_read_as_they_are_written() {
+        for (text, millis) in [
+            ("+1h", 3_600_000),
+            ("-250ms", -250),
+            ("-40y", -40 * 365 * 24 * 3_600_000),
+            ("+90s", 90_000),
+            ("+3d", 3 * 24 * 3_600_000),
+        ] {
+            assert_eq!(parse_offset_ms(text), Ok(millis));
+            assert_eq!(offset_text(millis), text);
+        }
+        assert_eq!(parse_offset_ms("1.5s"), Ok(1_500));
+        for (text, ppm) in [("+5%", 50_000), ("-200ppm", -200), ("+12ppm", 12)] {
+            assert_eq!(parse_rate_ppm(text), Ok(ppm));
+            assert_eq!(rate_text(ppm), text);
+        }
+        assert_eq!(parse_rate_ppm("-0.05%"), Ok(-500));
+        for wrong in ["", "+", "--1s", "+-1s", "1", "s", "1 fortnight", "0.0001s", "999999999999y"] {
+            assert!(parse_offset_ms(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -36,6 +36,8 @@ const CASES: &[Case] = &[
     case!("basic-redis", "redis/sentinel"),
     case!("links-postgres", "postgres/async"),
     case!("links-redis", "redis/sentinel"),
+    case!("clock-postgres", "postgres/sync"),
+    case!("clock-redis", "redis/sentinel"),
 ];
 
 fn main() -> ExitCode {

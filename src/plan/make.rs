@@ -177,7 +177,7 @@ fn validate_schedule(plan: &Plan, target: &Target) -> anyhow::Result<()> {
             "--blast-radius or --keep-majority limits what faults may hurt, and this test has none; leave it out",
         ));
     }
-    let Target::Local(_) = target else {
+    let Target::Local(name) = target else {
         return if plan.schedule.entries().is_empty() {
             Ok(())
         } else {
@@ -187,7 +187,8 @@ fn validate_schedule(plan: &Plan, target: &Target) -> anyhow::Result<()> {
         };
     };
     let nodes: Vec<String> = target.nodes().iter().map(ToString::to_string).collect();
-    plan.schedule.check(&nodes, target.can_fail_over()).map_err(|error| usage(error.to_string()))?;
+    let fits = plan.schedule.check(&nodes, target.can_fail_over());
+    fits.and_then(|()| plan.schedule.check_processes(name.processes())).map_err(|error| usage(error.to_string()))?;
     if !plan.schedule.entries().is_empty() && plan.limits.nodes_max(nodes.len()) == 0 {
         return Err(usage(format!(
             "--blast-radius and --keep-majority leave no node of {} that a fault may hurt; \

@@ -51,6 +51,16 @@ impl Backend {
         }
     }
 
+    /// What a server takes the time for, in nanoseconds since 1970; `None`: the database.
+    pub(crate) async fn time_ns(&self, node: usize, process: Option<&str>, limit: Duration) -> Result<i64, String> {
+        match (self, process) {
+            (Self::Postgres(postgres), None | Some("postgres")) => postgres.time_ns(node, limit).await,
+            (Self::Redis(redis), None | Some("redis")) => redis.time_ns(node, limit).await,
+            (Self::Redis(redis), Some("sentinel")) => redis.sentinel_time_ns(node, limit).await,
+            (_, Some(other)) => Err(format!("nobody can ask {other:?} for its time")),
+        }
+    }
+
     /// Whether the cluster is as it should be after its start; else what is missing.
     pub(crate) async fn one_primary(&self) -> Result<(), String> {
         match self {

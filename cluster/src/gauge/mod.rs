@@ -75,6 +75,22 @@ pub enum Gauge {
         /// How long it waits, in milliseconds.
         within_ms: u64,
     },
+    /// How far the wall clock of a server is ahead of ours (behind: negative), by its own word.
+    ClockOffset {
+        /// Its node.
+        node: String,
+        /// Which server of the node; `None`: the database.
+        process: Option<String>,
+    },
+    /// By how much the wall clock of a server runs faster than ours (slower: negative), by its own word.
+    ClockRate {
+        /// Its node.
+        node: String,
+        /// Which server of the node; `None`: the database.
+        process: Option<String>,
+        /// Between the two looks at it, in milliseconds.
+        over_ms: u64,
+    },
 }
 
 /// What of datagrams is looked at.
@@ -109,6 +125,12 @@ impl Gauge {
             Self::ResetAge { from, to, .. } => ("age of a connection when it is reset", from, to),
             Self::CloseTime { from, to, .. } => ("time that the end of a connection takes", from, to),
             Self::EndsSeen { from, to, .. } => ("ends of connections that arrive", from, to),
+            Self::ClockOffset { node, process } => {
+                return format!("clock of {} ahead", server(node, process.as_deref()));
+            }
+            Self::ClockRate { node, process, .. } => {
+                return format!("clock of {} fast", server(node, process.as_deref()));
+            }
         };
         format!("{what} {from}→{to}")
     }
@@ -117,7 +139,8 @@ impl Gauge {
     #[must_use]
     pub const fn unit(&self) -> &'static str {
         match self {
-            Self::RoundTrip { .. } | Self::ResetAge { .. } | Self::CloseTime { .. } => "ms",
+            Self::RoundTrip { .. } | Self::ResetAge { .. } | Self::CloseTime { .. } | Self::ClockOffset { .. } => "ms",
+            Self::ClockRate { .. } => "ppm",
             Self::Datagrams { of: DatagramGauge::Delay | DatagramGauge::DelaySpread, .. } => "ms",
             Self::Datagrams { of: DatagramGauge::LossRun, .. } => "datagrams",
             Self::Datagrams { .. } | Self::EndsSeen { .. } => "%",
@@ -141,10 +164,18 @@ impl DatagramGauge {
     }
 }
 
+fn server(node: &str, process: Option<&str>) -> String {
+    process.map_or_else(|| node.to_owned(), |process| format!("{node}'s {process}"))
+}
+
 impl Cluster {
     /// Measures it, in its unit. `Err` says why it could not be.
     pub async fn measure(&self, gauge: &Gauge) -> Result<f64, String> {
         match gauge {
+            Gauge::ClockOffset { node, process } => self.clock_offset_ms(node, process.as_deref()).await,
+            Gauge::ClockRate { node, process, over_ms } => {
+                self.clock_rate_ppm(node, process.as_deref(), Duration::from_millis(*over_ms)).await
+            }
             Gauge::RoundTrip { from, to } => {
                 let mut all_ms = Vec::with_capacity(ROUND_TRIPS);
                 for _ in 0..ROUND_TRIPS {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::cgroup;
 use super::spawn::{IdMaps, is_privileged};
 use crate::database::{postgres, redis};
-use crate::path;
+use crate::{clock, path};
 
 /// What this machine can do; for `schism doctor`.
 #[derive(Debug, Clone, Serialize)]
@@ -81,6 +81,7 @@ pub fn capabilities() -> Capabilities {
             nft(isolation),
             tun(isolation),
             divert(isolation),
+            vdso(isolation),
         ],
         servers: [postgres::server_binaries(), redis::server_binaries()].concat(),
     }
@@ -154,6 +155,15 @@ fn divert(isolation: Isolation) -> Capability {
          add rule netdev schism ingress ip saddr . ip daddr @shaped fwd to lo",
     );
     Capability { name: "divert", required: false, missing: missing(isolation, command), ..NFT }
+}
+
+fn vdso(isolation: Isolation) -> Capability {
+    Capability {
+        name: "vdso",
+        required: false,
+        missing: clock::trial(isolation == Isolation::UserNamespace).err(),
+        fix: "a kernel for x86-64 with a vDSO, started without vdso=0 and proc_mem.force_override=never",
+    }
 }
 
 /// Runs a command in throw-away namespaces. With `only_enter`, stops before the exec: entering is what is tried.

@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, MutexGuard},
 };
 
-use schism_cluster::{Claim, Failover, Gauge, NodeState, Probe, SandboxInfo};
+use schism_cluster::{Claim, ClockChange, Failover, Gauge, NodeState, Probe, SandboxInfo};
 use schism_seed::Seed;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -36,8 +36,10 @@ struct FakeState {
     /// By term; the nodes that claim to be primary.
     primaries: BTreeMap<String, u64>,
     lies: Lies,
-    /// What every gauge shows.
-    measures: f64,
+    /// What the nodes' clocks are set to, and what those of their running processes are.
+    clocks: BTreeMap<String, (ClockChange, bool)>,
+    /// Between any two hosts.
+    round_trip_ms: f64,
     /// What was done, each with the faults that the ledger said were in force at that moment.
     log: Vec<String>,
 }
@@ -60,7 +62,8 @@ impl Fake {
     }
 
     fn apply(&self, step: &Step) -> Result<(), FabricError> {
-        let undoes = matches!(step, Step::Uncut { .. } | Step::Thaw { .. } | Step::Start { .. });
+        let undoes =
+            matches!(step, Step::Uncut { .. } | Step::Thaw { .. } | Step::Start { .. } | Step::ResetClock { .. });
         let mut state = self.state();
         if undoes && state.lies.undos_refused > 0 {
             state.lies.undos_refused -= 1;
@@ -74,6 +77,7 @@ impl Fake {
             Step::Kill { node } => {
                 state.dead.insert(node.clone());
                 state.frozen.remove(node);
+                state.clocks.get_mut(node).into_iter().for_each(|(_, in_force)| *in_force = false);
             }
             Step::Start { node } if state.frozen.contains(node) => {
                 return Err(FabricError(format!("{node} is frozen")));
@@ -95,6 +99,15 @@ impl Fake {
             Step::Unshape { id } => {
                 state.shaped.remove(id);
             }
+            Step::SetClock { node, change, .. } => {
+                state.clocks.insert(node.clone(), (*change, true));
+            }
+            Step::RenewClock { node } => {
+                state.clocks.get_mut(node).into_iter().for_each(|(_, in_force)| *in_force = true);
+            }
+            Step::ResetClock { node } => {
+                state.clocks.remove(node);
+            }
         }
         Ok(())
     }
@@ -111,6 +124,9 @@ fn name(step: &Step) -> String {
         Step::Restart { node } => format!("restart {node}"),
         Step::Shape { id, .. } => format!("shape {id}"),
         Step::Unshape { id } => format!("unshape {id}"),
+        Step::SetClock { node, .. } => format!("set-clock {node}"),
+        Step::RenewClock { node } => format!("renew-clock {node}"),
+        Step::ResetClock { node } => format!("reset-clock {node}"),
     }
 }
 
@@ -133,8 +149,22 @@ impl Fabric for Fake {
         Probe::Silent
     }
 
-    async fn measure(&self, _: &Gauge) -> Result<f64, String> {
-        Ok(self.state().measures)
+    async fn measure(&self, gauge: &Gauge) -> Result<f64, String> {
+        let state = self.state();
+        let change = |node| state.clocks.get(node).filter(|(_, in_force)| *in_force).map(|(change, _)| *change);
+        Ok(match gauge {
+            Gauge::ClockOffset { node, .. } => match change(node) {
+                Some(ClockChange::Skew { offset_ms }) => offset_ms as f64,
+                _ => 0.0,
+            },
+            Gauge::ClockRate { node, .. } => match change(node) {
+                Some(ClockChange::Drift { rate_ppm }) => rate_ppm as f64,
+                Some(ClockChange::Freeze) => -1e6,
+                _ => 0.0,
+            },
+            Gauge::RoundTrip { .. } => state.round_trip_ms,
+            other => return Err(format!("nothing to measure {} with", other.name())),
+        })
     }
 
     fn node_state(&self, node: &str) -> NodeState {
@@ -246,6 +276,7 @@ impl Test {
     fn assert_healed(&self) {
         let state = self.fabric.state();
         assert!(state.cut.is_empty() && state.dead.is_empty() && state.frozen.is_empty() && state.shaped.is_empty());
+        assert!(state.clocks.is_empty());
         assert_eq!(self.ledger.read().unwrap().in_force().count(), 0);
         assert_eq!(self.nemesis.in_force(), [0; 0]);
     }
@@ -331,6 +362,42 @@ async fn a_dead_node_cannot_be_paused() {
     assert_eq!(outcome.failures, [Failure { id: 1, problem: "n1 is dead".into() }]);
     // Its undo leaves the kill in force.
     assert_eq!(test.log(), ["kill n1 [0]", "freeze n1 [0, 1]", "thaw n1 [0, 1]", "start n1 [0]"]);
+    test.assert_healed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_fault_is_measured_and_outlives_a_kill() {
+    let mut test = Test::toml(
+        "[[fault]]\nat = 0\nfor = 10000\nkind = \"skew\"\ntarget = \"n1\"\n\
+         [[fault]]\nat = 1000\nfor = 1000\nkind = \"kill\"\ntarget = \"n1\"\n\
+         [[fault]]\nat = 4000\nfor = 8000\nkind = \"drift\"\ntarget = \"n1\"\n",
+        Lies::default(),
+    );
+    let outcome = test.nemesis.run().await;
+    assert!(outcome.failures.is_empty(), "{outcome:?}");
+    let [kill, set] = ["kill n1 [0, 1]", "set-clock n1 [0, 2]"];
+    let started = ["start n1 [0, 1]", "renew-clock n1 [0, 1]"];
+    assert_eq!(test.log(), ["set-clock n1 [0]", kill, started[0], started[1], set, "reset-clock n1 [2]"]);
+    let verified: Vec<String> = test.events().into_iter().map(|event| event.verified).collect();
+    assert_eq!(verified[1], "clock of n1 ahead: asked 3600000 ms, got 3600000 ms");
+    // The drift's clock replaced the first, whose end is not seen for that reason.
+    assert!(verified.contains(&"clock of n1 fast: asked 50000 ppm, got 50000 ppm".to_owned()), "{verified:?}");
+    assert_eq!(
+        verified.last().unwrap(),
+        "clock of n1 fast: asked 0 ppm, got 0 ppm; clock of n1 ahead: asked 0 ms, got 0 ms"
+    );
+    test.assert_healed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_strobe_beats_until_its_end() {
+    let strobe = "[[fault]]\nat = 0\nfor = 1600\nkind = \"strobe\"\ntarget = \"n2\"\n";
+    let mut test = Test::toml(strobe, Lies::default());
+    assert!(test.nemesis.run().await.failures.is_empty());
+    let set = "set-clock n2 [0]";
+    assert_eq!(test.log(), [set, set, set, set, "reset-clock n2 [0]"]);
+    let healed = test.events().pop().unwrap();
+    assert_eq!(healed.detail, "n2 told the true time; 3 of 3 changes made while it was in force");
     test.assert_healed();
 }
 
@@ -611,11 +678,11 @@ async fn what_is_measured_is_told_with_what_was_asked() {
         [expect::Expect::Measures { gauge, asked, bounds: 90.0..=110.0 }]
     };
     let test = Test::toml(FLAP, Lies::default());
-    test.fabric.state().measures = 100.4;
+    test.fabric.state().round_trip_ms = 100.4;
     let seen = expect::check(&test.fabric, &expects(100.0)).await.unwrap();
     assert_eq!(seen.text, "round trip n1→n2: asked 100 ms, got 100.4 ms");
     assert_eq!((seen.measured[0].asked, seen.measured[0].got), (100.0, 100.4));
-    test.fabric.state().measures = 0.2;
+    test.fabric.state().round_trip_ms = 0.2;
     let problem = expect::check(&test.fabric, &expects(100.0)).await.unwrap_err();
     assert_eq!(problem, "round trip n1→n2: asked 100 ms, got 0.2 ms, which is not between 90 and 110");
 }

@@ -1,10 +1,12 @@
 //! What is done, with its options; one file a family, which has the table of its kinds and puts their injections
 //! together.
 
+mod clock;
 mod network;
 mod process;
 mod shaping;
 
+pub use clock::{ClockFault, ClockKind};
 pub use network::{Clients, Flap};
 pub(crate) use process::kill;
 pub use process::{FailoverPlan, Rejoin};
@@ -19,7 +21,7 @@ use crate::{
 };
 
 /// All kinds by family, in the order in which they are listed.
-pub(crate) const FAMILIES: [&[KindInfo]; 3] = [process::KINDS, network::KINDS, shaping::KINDS];
+pub(crate) const FAMILIES: [&[KindInfo]; 4] = [process::KINDS, network::KINDS, shaping::KINDS, clock::KINDS];
 
 const OF_LINKS: &str = "all other kinds are faults of links: a test reads and draws every kind";
 
@@ -41,6 +43,8 @@ pub enum Fault {
     Flap(Flap),
     /// Links made worse; made whole at the end.
     Shape(Shaping),
+    /// A wall clock that is wrong; the true time at the end.
+    Clock(ClockFault),
 }
 
 impl Fault {
@@ -54,6 +58,7 @@ impl Fault {
             Self::Partition { .. } => Kind::Partition,
             Self::Flap(_) => Kind::Flap,
             Self::Shape(shaping) => shaping.kind(),
+            Self::Clock(clock) => clock.kind(),
         }
     }
 
@@ -65,6 +70,15 @@ impl Fault {
         }
     }
 
+    /// The one server of each victim that it hurts; `None`: whatever runs there.
+    #[must_use]
+    pub fn process(&self) -> Option<&str> {
+        match self {
+            Self::Clock(clock) => clock.process.as_deref(),
+            _ => None,
+        }
+    }
+
     /// This kind as a seed draws it: with a strength from the stream where it has one.
     pub(crate) fn drawn(kind: Kind, stream: &mut Stream) -> Self {
         match kind {
@@ -73,6 +87,7 @@ impl Fault {
             Kind::Failover => Self::Failover(FailoverPlan::default()),
             Kind::Partition => Self::Partition { clients: Clients::default() },
             Kind::Flap => Self::Flap(Flap::drawn(stream)),
+            Kind::Skew | Kind::Drift | Kind::Strobe | Kind::ClockFreeze => Self::Clock(ClockFault::drawn(kind, stream)),
             of_links => Self::Shape(Shaping::drawn(of_links, stream).expect(OF_LINKS)),
         }
     }
@@ -86,6 +101,9 @@ impl Fault {
             Kind::Failover => Self::Failover(FailoverPlan::read(&mut options)?),
             Kind::Partition => Self::Partition { clients: network::read_clients(target, &mut options)? },
             Kind::Flap => Self::Flap(Flap::read(target, &mut options)?),
+            Kind::Skew | Kind::Drift | Kind::Strobe | Kind::ClockFreeze => {
+                Self::Clock(ClockFault::read(kind, &mut options)?)
+            }
             of_links => Self::Shape(Shaping::read(of_links, &mut options)?.expect(OF_LINKS)),
         };
         options.finish(kind)?;
@@ -101,6 +119,7 @@ impl Fault {
             Self::Partition { clients } => options.set("clients", clients),
             Self::Flap(flap) => flap.write(&mut options),
             Self::Shape(shaping) => shaping.write(&mut options),
+            Self::Clock(clock) => clock.write(&mut options),
         }
         options
     }
@@ -114,6 +133,7 @@ impl Fault {
             Self::Partition { clients } => network::partition(scene, *clients),
             Self::Flap(flap) => flap.inject(scene),
             Self::Shape(shaping) => shaping.inject(scene),
+            Self::Clock(clock) => clock.inject(scene),
         }
     }
 }

@@ -376,7 +376,7 @@ impl Shaping {
             Kind::Reset => Rule::Reset { after_ms: one_of(&[200, 500, 1_000, 2_000]) },
             Kind::SlowClose => Rule::SlowClose { hold_ms: one_of(&[500, 1_000, 2_000, 5_000]) },
             Kind::HalfOpen => Rule::HalfOpen,
-            Kind::Kill | Kind::Pause | Kind::Failover | Kind::Partition | Kind::Flap => return None,
+            _ => return None,
         };
         Some(Self::of(rule))
     }
@@ -400,7 +400,7 @@ impl Shaping {
             Kind::Reset => Rule::Reset { after_ms: read_millis(options, "after", 1_000, 50..=60_000)? },
             Kind::SlowClose => Rule::SlowClose { hold_ms: read_millis(options, "hold", 5_000, 100..=10_000)? },
             Kind::HalfOpen => Rule::HalfOpen,
-            Kind::Kill | Kind::Pause | Kind::Failover | Kind::Partition | Kind::Flap => return Ok(None),
+            _ => return Ok(None),
         };
         let links = read_word(options, "links")?.unwrap_or_default();
         // It is the victim that says nothing; what others say of their ends arrives.
@@ -432,7 +432,7 @@ impl Shaping {
                 options.set("mode", mode);
             }
             Rule::Bandwidth { bits_per_s, queue_ms } => {
-                options.set("rate", units::rate_text(bits_per_s));
+                options.set("rate", units::bits_per_s_text(bits_per_s));
                 options.set_millis("queue", queue_ms);
             }
             Rule::Reset { after_ms } => options.set_millis("after", after_ms),
@@ -793,12 +793,12 @@ fn read_delay(options: &mut Options) -> Result<Rule, OptionError> {
 
 fn read_rate(options: &mut Options) -> Result<u64, OptionError> {
     const RANGE: RangeInclusive<u64> = 64_000..=100_000_000;
-    let bits_per_s = options.parsed("rate", units::parse_rate)?.unwrap_or(10_000_000);
+    let bits_per_s = options.parsed("rate", units::parse_bits_per_s)?.unwrap_or(10_000_000);
     if RANGE.contains(&bits_per_s) {
         return Ok(bits_per_s);
     }
-    let [min, max] = [RANGE.start(), RANGE.end()].map(|&end| units::rate_text(end));
-    Err(wrong("rate", format!("`rate` is between {min} and {max}, not {}", units::rate_text(bits_per_s))))
+    let [min, max] = [RANGE.start(), RANGE.end()].map(|&end| units::bits_per_s_text(end));
+    Err(wrong("rate", format!("`rate` is between {min} and {max}, not {}", units::bits_per_s_text(bits_per_s))))
 }
 
 #[cfg(test)]

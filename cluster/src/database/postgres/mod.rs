@@ -116,6 +116,8 @@ struct Node {
     /// For claims only: a promotion or a checkpoint on the other link must not look like an unreachable node.
     monitor: Link<Sql>,
     admin: Link<Sql>,
+    /// For what the time is: its answer is worth as much as it is fast.
+    clock: Link<Sql>,
 }
 
 /// A running PostgreSQL cluster.
@@ -133,7 +135,7 @@ impl Postgres {
         let port = plan.target.database().client_port();
         let node = |info: &NodeInfo| {
             let link = || Link::new(fabric.hosts[&info.name].clone(), port, fabric.links.clone());
-            Node { info: info.clone(), monitor: link(), admin: link() }
+            Node { info: info.clone(), monitor: link(), admin: link(), clock: link() }
         };
         Self {
             installation: plan.installation,
@@ -146,6 +148,13 @@ impl Postgres {
 
     pub(crate) async fn claim(&self, node: usize) -> Claim {
         claim(&self.nodes[node].monitor, CLAIM_WITHIN).await
+    }
+
+    pub(crate) async fn time_ns(&self, node: usize, limit: Duration) -> Result<i64, String> {
+        const TIME: &str = "SELECT round(extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+        let rows = self.nodes[node].clock.ask(TIME.to_owned(), limit).await?;
+        let micros: Option<i64> = sql::text(&rows, 0).parse().ok();
+        micros.and_then(|micros| micros.checked_mul(1_000)).ok_or_else(|| "no time".to_owned())
     }
 
     pub(crate) const fn can_fail_over(&self) -> bool {

@@ -4,11 +4,12 @@ mod command;
 mod files;
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use ::redis::Value;
 use tokio::net::TcpStream;
 
-use self::command::{Commands, Role, field, words};
+use self::command::{Commands, Role, field, items, text, words};
 use self::files::{MASTER, Settings};
 use super::{ANSWER_WITHIN, CLAIM_WITHIN, Fabric, Program};
 use crate::cluster::{Claim, ClaimedRole};
@@ -86,6 +87,8 @@ struct Node {
     monitor: Link<Commands>,
     admin: Link<Commands>,
     sentinel: Option<Link<Commands>>,
+    /// For what the time is: its answer is worth as much as it is fast.
+    clock: Link<Commands>,
 }
 
 /// A running Redis cluster.
@@ -102,6 +105,7 @@ impl Redis {
                 address: info.address,
                 monitor: link(SERVER_PORT),
                 admin: link(SERVER_PORT),
+                clock: link(SERVER_PORT),
                 sentinel: plan.sentinel.is_some().then(|| link(SENTINEL_PORT)),
             }
         };
@@ -119,6 +123,23 @@ impl Redis {
             Err(_) => ClaimedRole::Unreachable,
         };
         Claim { role, term: term.filter(|_| role == ClaimedRole::Primary) }
+    }
+
+    pub(crate) async fn time_ns(&self, node: usize, limit: Duration) -> Result<i64, String> {
+        let answer = self.nodes[node].clock.ask(words(&["TIME"]), limit).await?;
+        let part = |index: usize| items(&answer).get(index).and_then(text).and_then(|part| part.parse::<i64>().ok());
+        let micros =
+            part(0).zip(part(1)).and_then(|(seconds, micros)| seconds.checked_mul(1_000_000)?.checked_add(micros));
+        micros.and_then(|micros| micros.checked_mul(1_000)).ok_or_else(|| "unexpected answer to TIME".to_owned())
+    }
+
+    /// A Sentinel has no `TIME`, but tells it in `INFO`.
+    pub(crate) async fn sentinel_time_ns(&self, node: usize, limit: Duration) -> Result<i64, String> {
+        let sentinel = self.nodes[node].sentinel.as_ref().ok_or("it has no Sentinel")?;
+        let answer = sentinel.ask(words(&["INFO", "server"]), limit).await?;
+        let info = text(&answer).unwrap_or_default();
+        let micros = info.lines().find_map(|line| line.strip_prefix("server_time_usec:")?.trim().parse::<i64>().ok());
+        micros.and_then(|micros| micros.checked_mul(1_000)).ok_or_else(|| "no server_time_usec in INFO".to_owned())
     }
 
     pub(crate) async fn all_serving(&self) -> Result<(), String> {
