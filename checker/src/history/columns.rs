@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 use serde::de::DeserializeOwned;
 
 use super::{
-    ClaimEvent, Event, EventType, F, FaultEvent, Header, OpError, PhaseEvent, Problem, Problems, Process,
+    ClaimEvent, ClockEvent, Event, EventType, F, FaultEvent, Header, OpError, PhaseEvent, Problem, Problems, Process,
     RecoveryEvent, Value,
     txns::{MopRef, TxnBuffer, TxnKind, Txns, txn_value},
 };
@@ -159,6 +159,7 @@ pub struct History {
     nodes: Vec<Arc<str>>,
     errors: Vec<OpError>,
     claims: Vec<SideEvent<ClaimEvent>>,
+    clocks: Vec<SideEvent<ClockEvent>>,
     faults: Vec<SideEvent<FaultEvent>>,
     phases: Vec<SideEvent<PhaseEvent>>,
     recovery: Vec<SideEvent<RecoveryEvent>>,
@@ -296,6 +297,12 @@ impl History {
         &self.claims
     }
 
+    /// What nodes took the time for, in order.
+    #[must_use]
+    pub fn clocks(&self) -> &[SideEvent<ClockEvent>] {
+        &self.clocks
+    }
+
     /// Faults, in order.
     #[must_use]
     pub fn faults(&self) -> &[SideEvent<FaultEvent>] {
@@ -368,9 +375,10 @@ impl History {
         &self.kept
     }
 
-    /// Events that are no operations: of faults, claims and phases, and whatever a foreign file has.
+    /// Events that are no operations: of faults, claims, clocks and phases, and whatever a foreign file has.
     pub(super) const fn events_aside(&self) -> u64 {
-        self.others + (self.faults.len() + self.claims.len() + self.phases.len() + self.recovery.len()) as u64
+        let typed = self.faults.len() + self.claims.len() + self.clocks.len() + self.phases.len() + self.recovery.len();
+        self.others + typed as u64
     }
 
     /// Whether the order of events is that of real time. A history of sessions alone (plume, dbcop) does not say what
@@ -487,6 +495,7 @@ impl HistoryBuilder {
                 nodes: Vec::new(),
                 errors: Vec::new(),
                 claims: Vec::new(),
+                clocks: Vec::new(),
                 faults: Vec::new(),
                 phases: Vec::new(),
                 recovery: Vec::new(),
@@ -783,6 +792,7 @@ impl HistoryBuilder {
         match (event.process, event.f.name()) {
             (Process::Nemesis, _) => self.history.faults.push(typed(&event)?),
             (Process::Monitor, "claim") => self.history.claims.push(typed(&event)?),
+            (Process::Monitor, "clock") => self.history.clocks.push(typed(&event)?),
             (Process::Harness, "phase") => self.history.phases.push(typed(&event)?),
             (Process::Harness, "recovery") => self.history.recovery.push(typed(&event)?),
             (process, f) => return Err(format!("\"{process}\" has no f \"{f}\"")),
