@@ -54,6 +54,13 @@ macro_rules! transactional {
     };
 }
 
+/// A primary with a confirming standby, whose clock jumps there and back.
+macro_rules! skewed {
+    ($faults:literal) => {
+        ["postgres/sync", "--workload", "set", "--route", "primary", "--faults", $faults, "--duration", "40s"]
+    };
+}
+
 const CASES: &[Case] = &[
     Case {
         name: "sentinel-isolated-primary",
@@ -167,6 +174,9 @@ const CASES: &[Case] = &[
             Ok(format!("linearizable, {} ops, RTO {}", run.number("linearizability", "ops")?, run.rto()))
         },
     },
+    // Nothing that PostgreSQL promises depends on the wall clock: controls. Its time-outs of replication do.
+    Case { name: "clock-plus-1h", args: &skewed!("skew=+1h:primary"), seeds: 3, judge: Run::unmoved_by_its_clock },
+    Case { name: "clock-minus-1h", args: &skewed!("skew=-1h:primary"), seeds: 3, judge: Run::unmoved_by_its_clock },
     // PostgreSQL's REPEATABLE READ is snapshot isolation: write skew and phantoms, and nothing worse.
     Case {
         name: "postgres-repeatable-read-append",
@@ -276,6 +286,17 @@ impl Run {
     fn no_anomalies(&self) -> Judged {
         self.expect_code(0)?;
         Ok(format!("{} transactions", self.details("isolation")?["txns"][0]))
+    }
+
+    /// Valid, though the primary's clock was wrong.
+    fn unmoved_by_its_clock(&self) -> Judged {
+        self.expect_code(0)?;
+        let faults = self.result["faults"].as_array().map_or(0, Vec::len);
+        ensure(faults > 0, "no clock was set".to_owned())?;
+        let samples = self.result["clocks"].as_array().into_iter().flatten();
+        let most_ms = samples.filter_map(|sample| sample["offset-ms"].as_f64()).map(f64::abs).fold(0.0, f64::max);
+        ensure((most_ms - 3.6e6).abs() < 1_000.0, format!("the clocks were off by {most_ms} ms at most"))?;
+        Ok(format!("valid, {faults} jumps, {} acknowledged, RTO {}", self.number("set", "acknowledged")?, self.rto()))
     }
 
     fn rpo_window_s(&self) -> Result<f64, String> {

@@ -2,13 +2,13 @@
 
 use schism_checker::{
     Check, Validity, availability,
-    history::{ClaimedRole, FaultStage, History},
+    history::{ClaimedRole, ClockEvent, FaultStage, History, SideEvent},
 };
 
 use crate::{
     exit,
     plan::Plan,
-    result::{ClaimInterval, FaultRecord, Outcome, Resources, RunResult},
+    result::{ClaimInterval, ClockSample, FaultRecord, Outcome, Resources, RunResult},
 };
 
 /// What the history itself does not know.
@@ -48,6 +48,7 @@ pub(crate) fn judge(history: &History, plan: &Plan, circumstances: Circumstances
         availability: availability::measure(history),
         faults: fault_records(history),
         claims: claim_intervals(history),
+        clocks: clock_samples(history),
         resources: Resources::default(),
         files: Vec::new(),
     })
@@ -115,6 +116,16 @@ fn fault_records(history: &History) -> Vec<FaultRecord> {
         }
     }
     records
+}
+
+fn clock_samples(history: &History) -> Vec<ClockSample> {
+    let sample = |event: &SideEvent<ClockEvent>| {
+        let ClockEvent { node, offset_ms, asked_ns } = event.value.clone();
+        ClockSample { node, at_ns: asked_ns, offset_ms }
+    };
+    let mut samples: Vec<ClockSample> = history.clocks().iter().map(sample).collect();
+    samples.sort_by(|left, right| (&left.node, left.at_ns).cmp(&(&right.node, right.at_ns)));
+    samples
 }
 
 /// Claims as intervals: from the first poll that said so to the first that said otherwise.

@@ -55,6 +55,9 @@ pub(crate) struct RunResult {
     pub(crate) faults: Vec<FaultRecord>,
     /// Which node claimed what, when, by node and time.
     pub(crate) claims: Vec<ClaimInterval>,
+    /// What each node's database took the time for, by node and time; only of runs with faults of the clock.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) clocks: Vec<ClockSample>,
     /// What schism itself used, checking included.
     #[serde(default)]
     pub(crate) resources: Resources,
@@ -120,6 +123,18 @@ pub(crate) struct FaultRecord {
     pub(crate) skipped: Option<String>,
     /// What went wrong, if anything.
     pub(crate) failure: Option<String>,
+}
+
+/// What a node took the time for at a moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct ClockSample {
+    /// The node.
+    pub(crate) node: String,
+    /// When it was asked.
+    pub(crate) at_ns: u64,
+    /// How far its clock was ahead of the true time, in milliseconds.
+    pub(crate) offset_ms: f64,
 }
 
 /// One node's claim over time.

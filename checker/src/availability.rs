@@ -222,6 +222,10 @@ impl Span {
     }
 }
 
+/// Faults under which a victim serves as well as anyone: a node whose clock is wrong is not cut off from the others, so
+/// that what it acknowledges is the cluster's word.
+const STILL_SERVING: [&str; 4] = ["skew", "drift", "strobe", "clock-freeze"];
+
 fn is_error(op: &Op<'_>) -> bool {
     match op.outcome {
         Outcome::Ok => false,
@@ -415,7 +419,8 @@ impl Clients {
                 continue;
             }
             let in_force = fault.end_ns.is_none_or(|end_ns| at_ns < end_ns);
-            if in_force && op.node.is_some_and(|node| fault.victims.iter().any(|victim| victim == node)) {
+            let serves = STILL_SERVING.contains(&fault.kind);
+            if in_force && !serves && op.node.is_some_and(|node| fault.victims.iter().any(|victim| victim == node)) {
                 continue;
             }
             let recovered = if is_write(&op) { &mut write } else { &mut read };

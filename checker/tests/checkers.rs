@@ -641,6 +641,26 @@ fn rto_counts_no_acknowledgement_of_the_victim() {
 }
 
 #[test]
+fn a_node_with_a_wrong_clock_serves_on() {
+    let written = |kind: &str| {
+        let text = format!(
+            "clients=1
+             0> add 1 t=0; 0+ @n1 t=10
+             fault 0 {kind} injected n1 t=100
+             0> add 2 t=110; 0+ @n1 t=120
+             fault 0 {kind} healed t=500
+             0> add 3 t=510; 0+ @n1 t=600
+             9: read [1] final @n1 t=9000"
+        );
+        availability::measure(&history("set", &text)).faults[0].rto_write.cluster_s
+    };
+    assert_eq!(written("partition"), Some(0.5));
+    for kind in ["skew", "drift", "strobe", "clock-freeze"] {
+        assert_eq!(written(kind), Some(0.02), "{kind}");
+    }
+}
+
+#[test]
 fn recovery_and_activity() {
     let recovery = |text: &str| availability::recovery_check(&history("set", text));
     assert_eq!(recovery("0: add 1").valid, Validity::Valid);

@@ -188,6 +188,17 @@ fn a_file_is_read_into_operations() {
 }
 
 #[test]
+fn what_nodes_took_the_time_for_is_kept() {
+    let clock = r#"{"index":5,"time_ns":60,"process":"monitor","type":"info","f":"clock","value":{"node":"n1","offset-ms":-3600000.25,"asked-ns":55}}"#;
+    let history = read(format!("{FILE}{clock}\n").as_bytes(), &ReadOptions::default()).unwrap().history;
+    let [sample] = history.clocks() else { panic!("{:?}", history.clocks()) };
+    assert_eq!((sample.value.node.as_str(), sample.value.offset_ms, sample.time_ns), ("n1", -3_600_000.25, 60));
+    assert_eq!(history.len(), 2, "it is no operation");
+    let malformed = clock.replace("offset-ms", "offset");
+    assert!(read(format!("{FILE}{malformed}\n").as_bytes(), &ReadOptions::default()).is_err());
+}
+
+#[test]
 fn a_file_cut_anywhere_is_readable_up_to_its_last_whole_line() {
     let lines: Vec<usize> = FILE.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1).collect();
     let last_line = lines[lines.len() - 2];

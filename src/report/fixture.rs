@@ -135,6 +135,7 @@ fn run(valid: Validity, checks: Vec<Check>, faults: Vec<FaultRecord>, claims: Ve
         },
         faults,
         claims,
+        clocks: Vec::new(),
         resources: Resources { cpu_s: 21.7, peak_memory_bytes: 312 << 20 },
         files: Vec::new(),
     }

@@ -42,7 +42,7 @@ use self::{
 use crate::result::RunResult;
 
 /// Names of all plots, so that those which a new report lacks can be removed.
-const PLOT_NAMES: [&str; 6] = ["claims", "lost-writes", "latency", "latency-quantiles", "rate", "evidence"];
+const PLOT_NAMES: [&str; 7] = ["claims", "lost-writes", "latency", "latency-quantiles", "rate", "clocks", "evidence"];
 /// What no order explains, drawn.
 const CONTRADICTION_FILE: &str = "linearizability.html";
 /// The anomalies of transactions, drawn.

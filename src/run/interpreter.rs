@@ -12,8 +12,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use hdrhistogram::Histogram;
 use schism_checker::history::{
-    ClaimEvent, Event, EventType, F, FaultEvent, FaultStage, Phase, PhaseEvent, ProbeEvent, Process, RecoveryEvent,
-    Value,
+    ClaimEvent, ClockEvent, Event, EventType, F, FaultEvent, FaultStage, Phase, PhaseEvent, ProbeEvent, Process,
+    RecoveryEvent, Value,
 };
 use schism_workloads::{
     Op,
@@ -46,6 +46,8 @@ pub(crate) enum Side {
     Fault(FaultEvent),
     /// A node's claim changed.
     Claim(ClaimEvent),
+    /// What a node took the time for.
+    Clock(ClockEvent),
     /// Every fault is healed; nothing more will be injected.
     Healed,
     /// The wait for recovery is over.
@@ -406,6 +408,7 @@ impl<S: Surroundings> Interpreter<'_, S> {
                 self.record_side(Process::Nemesis, &fault.kind.clone(), &fault);
             }
             Side::Claim(claim) => self.record_side(Process::Monitor, "claim", &claim),
+            Side::Clock(sample) => self.record_side(Process::Monitor, "clock", &sample),
             Side::Healed => state.healed_ns = Some(self.clock.now_ns()),
             Side::Recovery(recovery) => {
                 self.record_side(Process::Harness, "recovery", &recovery);

@@ -22,6 +22,7 @@ use tokio::{
     net::TcpStream,
     runtime::Runtime,
     sync::{mpsc, watch},
+    task::AbortHandle,
     time::sleep,
 };
 
@@ -34,7 +35,7 @@ use crate::{
 use super::{
     Job, Parts, Progress,
     clock::Clock,
-    conclude, drive,
+    clocks, conclude, drive,
     interpreter::{Side, Surroundings},
     memory::watch_interrupt,
     monitor::Monitor,
@@ -99,6 +100,7 @@ pub(crate) fn run_in_sandbox(launch: &Launch) -> anyhow::Result<RunResult> {
         routing: Arc::clone(&routing),
         cancel: watch::Sender::new(false),
         monitor: None,
+        clock_watch: Vec::new(),
     };
     let parts = Parts { connect, routing, surroundings: &mut surroundings, side, progress: Arc::clone(&progress) };
     let recorded = drive(job, parts);
@@ -173,12 +175,16 @@ struct LocalSurroundings<'a> {
     routing: Arc<Routing>,
     cancel: watch::Sender<bool>,
     monitor: Option<Arc<Monitor>>,
+    clock_watch: Vec<AbortHandle>,
 }
 
 impl Surroundings for LocalSurroundings<'_> {
     fn begin(&mut self, clock: Clock) {
         let _in_runtime = self.runtime.enter();
         self.monitor = Some(Monitor::start(&self.cluster, clock, &self.side, &self.routing));
+        if clocks::are_set_by(&self.schedule) {
+            self.clock_watch = clocks::watch(&self.cluster, clock, &self.side);
+        }
         let (events_sender, events) = mpsc::unbounded_channel();
         let nemesis = Nemesis::new(
             Arc::clone(&self.cluster),
@@ -220,6 +226,7 @@ impl Surroundings for LocalSurroundings<'_> {
     }
 
     fn stop_monitor(&mut self) -> Vec<ClaimEvent> {
+        self.clock_watch.drain(..).for_each(|task| task.abort());
         self.monitor.take().map(|monitor| monitor.stop()).unwrap_or_default()
     }
 }

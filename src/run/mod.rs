@@ -1,6 +1,7 @@
 //! From a plan to a history, and on to its verdict and reports.
 
 mod clock;
+mod clocks;
 mod interpreter;
 mod local;
 mod memory;

@@ -9,8 +9,8 @@ use rustc_hash::FxHashMap;
 use serde::de::DeserializeOwned;
 
 use super::{
-    ClaimEvent, Event, EventType, F, FaultEvent, Header, OpError, PhaseEvent, ProbeEvent, Problem, Problems, Process,
-    RecoveryEvent, Value,
+    ClaimEvent, ClockEvent, Event, EventType, F, FaultEvent, Header, OpError, PhaseEvent, ProbeEvent, Problem,
+    Problems, Process, RecoveryEvent, Value,
     txns::{MopRef, TxnBuffer, TxnKind, Txns, txn_value},
 };
 use crate::jepsen;
@@ -159,6 +159,7 @@ pub struct History {
     nodes: Vec<Arc<str>>,
     errors: Vec<OpError>,
     claims: Vec<SideEvent<ClaimEvent>>,
+    clocks: Vec<SideEvent<ClockEvent>>,
     faults: Vec<SideEvent<FaultEvent>>,
     phases: Vec<SideEvent<PhaseEvent>>,
     recovery: Vec<SideEvent<RecoveryEvent>>,
@@ -297,6 +298,12 @@ impl History {
         &self.claims
     }
 
+    /// What nodes took the time for, in order.
+    #[must_use]
+    pub fn clocks(&self) -> &[SideEvent<ClockEvent>] {
+        &self.clocks
+    }
+
     /// Faults, in order.
     #[must_use]
     pub fn faults(&self) -> &[SideEvent<FaultEvent>] {
@@ -375,11 +382,11 @@ impl History {
         &self.kept
     }
 
-    /// Events that are no operations: of faults, claims and phases, and whatever a foreign file has.
+    /// Events that are no operations: of faults, claims, clocks and phases, and whatever a foreign file has.
     pub(super) const fn events_aside(&self) -> u64 {
-        self.others
-            + (self.faults.len() + self.claims.len() + self.phases.len() + self.recovery.len() + self.probes.len())
-                as u64
+        let (claims, clocks) = (self.claims.len(), self.clocks.len());
+        let (phases, recovery, probes) = (self.phases.len(), self.recovery.len(), self.probes.len());
+        self.others + (self.faults.len() + claims + clocks + phases + recovery + probes) as u64
     }
 
     /// Whether the order of events is that of real time. A history of sessions alone (plume, dbcop) does not say what
@@ -496,6 +503,7 @@ impl HistoryBuilder {
                 nodes: Vec::new(),
                 errors: Vec::new(),
                 claims: Vec::new(),
+                clocks: Vec::new(),
                 faults: Vec::new(),
                 phases: Vec::new(),
                 recovery: Vec::new(),
@@ -793,6 +801,7 @@ impl HistoryBuilder {
         match (event.process, event.f.name()) {
             (Process::Nemesis, _) => self.history.faults.push(typed(&event)?),
             (Process::Monitor, "claim") => self.history.claims.push(typed(&event)?),
+            (Process::Monitor, "clock") => self.history.clocks.push(typed(&event)?),
             (Process::Harness, "phase") => self.history.phases.push(typed(&event)?),
             (Process::Harness, "recovery") => self.history.recovery.push(typed(&event)?),
             (Process::Harness, "probe") => self.history.probes.push(typed(&event)?),

@@ -36,8 +36,8 @@ pub use jsonl::{Loaded, ReadOptions, parse_event, read, write_event, write_heade
 pub use predicate::Predicate;
 pub use problem::{Problem, Problems};
 pub use side::{
-    ClaimEvent, ClaimedRole, FaultEvent, FaultStage, Header, MeasuredStrength, Phase, PhaseEvent, ProbeEvent,
-    ProbeStage, RecoveryEvent,
+    ClaimEvent, ClaimedRole, ClockEvent, FaultEvent, FaultStage, Header, MeasuredStrength, Phase, PhaseEvent,
+    ProbeEvent, ProbeStage, RecoveryEvent,
 };
 pub use txns::MopRef;
 pub(crate) use txns::{MopKind, TxnKind, Txns};

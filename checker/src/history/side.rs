@@ -1,4 +1,4 @@
-//! The side channels: faults, claims to be primary, phases. Typed here once, so that the run loop that writes them and
+//! The side channels: faults, claims to be primary, clocks, phases. Typed here once, so that the run loop that writes them and
 //! the checkers and reports that read them cannot disagree about their shape.
 //!
 //! In a history file each is an event of type `info`; `f` and `value` are given at each type.
@@ -80,6 +80,20 @@ pub struct ClaimEvent {
     pub term: Option<u64>,
     /// When the question was sent, in nanoseconds since the run started; the claim held at some moment between
     /// this and the event's own time.
+    pub asked_ns: u64,
+}
+
+/// What a node's database took the time for: process `"monitor"`, `f` `clock`, `value` this. Written about once a second
+/// for each node that answers, in runs with faults of the clock.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ClockEvent {
+    /// The node.
+    pub node: String,
+    /// How far its clock was ahead of the true time (behind: negative), in milliseconds.
+    pub offset_ms: f64,
+    /// When the question was sent, in nanoseconds since the run started; it was so at some moment between this and
+    /// the event's own time.
     pub asked_ns: u64,
 }
 

@@ -88,6 +88,15 @@ mod x86_64 {
     // those, rdx, rsi, rdi and r8 to r10 to be changed, and nothing else.
     core::arch::global_asm!(
         r#"
+        // rax: true nanoseconds; gives told nanoseconds, changes rdx. No function: a call would leave an address of
+        // ours on the stack, by which nobody could tell whether somebody is still in here.
+        .macro schism_clock_told
+        sub rax, qword ptr [rip + schism_clock_line + 8]
+        imul qword ptr [rip + schism_clock_line + 24]
+        shrd rax, rdx, 32
+        add rax, qword ptr [rip + schism_clock_line + 16]
+        .endm
+
         .pushsection .rodata.schism_clock, "a"
         .balign 64
         .globl schism_clock_code
@@ -120,7 +129,7 @@ mod x86_64 {
         jnz 3f
         imul rax, qword ptr [rsi], 1000000000
         add rax, qword ptr [rsi + 8]
-        call schism_clock_told
+        schism_clock_told
         cmp r8, qword ptr [rip + schism_clock_line]
         jne 2b
         xor edx, edx
@@ -144,7 +153,7 @@ mod x86_64 {
         imul rax, qword ptr [rdi], 1000000000
         imul rdx, qword ptr [rdi + 8], 1000
         add rax, rdx
-        call schism_clock_told
+        schism_clock_told
         cmp r8, qword ptr [rip + schism_clock_line]
         jne 4b
         xor edx, edx
@@ -171,7 +180,7 @@ mod x86_64 {
         syscall
         imul rax, qword ptr [rsp], 1000000000
         add rax, qword ptr [rsp + 8]
-        call schism_clock_told
+        schism_clock_told
         cmp r8, qword ptr [rip + schism_clock_line]
         jne 6b
         add rsp, 24
@@ -182,15 +191,6 @@ mod x86_64 {
         jz 7f
         mov qword ptr [r9], rax
     7:  ret
-
-    // rax: true nanoseconds; gives told nanoseconds, changes rdx
-        .balign 16
-    schism_clock_told:
-        sub rax, qword ptr [rip + schism_clock_line + 8]
-        imul qword ptr [rip + schism_clock_line + 24]
-        shrd rax, rdx, 32
-        add rax, qword ptr [rip + schism_clock_line + 16]
-        ret
 
         .balign 32
     schism_clock_line:

@@ -137,12 +137,15 @@ pub(crate) fn set(node: &NodeInfo, process: Option<&str>, change: ClockChange) -
     }
     let image = Image::of_this_kernel().map_err(|reason| failed(node, reason))?;
     let stopped = StoppedNode::lock(node)?;
+    if process::pids(node).doing(|| format!("look at {}", node.name))?.is_empty() {
+        return Err(failed(node, "it has no process".to_owned()));
+    }
     let mut clocks = read(node)?;
     clocks.set(process, change, now_ns(node)?).map_err(|reason| failed(node, reason))?;
     // First: whoever finds a clock rewritten must be able to go on with its line.
     write(node, &clocks)?;
     match rewrite::rewrite(&image, &stopped, |pids| nodes::lines(node, &clocks, pids)) {
-        Ok(0) => Err(failed(node, "it has no process".to_owned())),
+        Ok(0) => Err(failed(node, "its processes have ended".to_owned())),
         Ok(_) => Ok(()),
         Err(reason) => Err(failed(node, reason)),
     }

@@ -9,7 +9,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use schism_cluster::{
-    ClaimedRole, Cluster, ClusterError, ClusterSpec, NodeState, Probe, RecoveryGoal, SandboxInfo, Step, sandbox,
+    ClaimedRole, ClockChange, Cluster, ClusterError, ClusterSpec, Gauge, NodeState, Probe, RecoveryGoal, SandboxInfo,
+    Step, sandbox,
 };
 use tokio_postgres::NoTls;
 
@@ -128,6 +129,7 @@ async fn basics(start: &Start<'_>, target: &str) {
     cuts(&cluster, nodes.len()).await;
     let last = nodes.last().unwrap();
     freezing(&cluster, last).await;
+    clocks(&cluster, last).await;
     killing(&cluster, last).await;
     recover(&cluster, 30).await;
     many_connections(&cluster).await;
@@ -138,6 +140,51 @@ async fn basics(start: &Start<'_>, target: &str) {
     cluster.shutdown().await.unwrap();
     cluster.shutdown().await.unwrap();
     assert_eq!(cluster.node_state(last), NodeState::Dead);
+}
+
+async fn clocks(cluster: &Cluster, node: &str) {
+    const HOUR_MS: f64 = 3_600_000.0;
+    let server = |name: Option<&str>| Gauge::ClockOffset { node: node.to_owned(), process: name.map(str::to_owned) };
+    let ahead_ms = async |name| cluster.measure(&server(name)).await.unwrap();
+    let near = |found_ms: f64, wanted_ms: f64| assert!((found_ms - wanted_ms).abs() < 50.0, "{found_ms} {wanted_ms}");
+    let set = |process: Option<&str>, offset_ms| Step::SetClock {
+        node: node.to_owned(),
+        process: process.map(str::to_owned),
+        change: ClockChange::Skew { offset_ms },
+    };
+    near(ahead_ms(None).await, 0.0);
+    // Twice, on a running node and on a frozen one, which stays frozen.
+    step(cluster, set(None, 3_600_000)).await;
+    near(ahead_ms(None).await, HOUR_MS);
+    step(cluster, Step::Freeze { node: node.to_owned() }).await;
+    step(cluster, set(None, -3_600_000)).await;
+    assert_eq!(cluster.node_state(node), NodeState::Frozen);
+    step(cluster, Step::Thaw { node: node.to_owned() }).await;
+    near(ahead_ms(None).await, -HOUR_MS);
+    assert!(!cluster.remains().await.unwrap().is_empty());
+    // What is started anew has the true time until it is renewed.
+    step(cluster, Step::Kill { node: node.to_owned() }).await;
+    assert!(cluster.run(set(None, 1_000)).await.is_err(), "a dead node has no clock");
+    step(cluster, Step::RenewClock { node: node.to_owned() }).await;
+    step(cluster, Step::Start { node: node.to_owned() }).await;
+    step(cluster, Step::RenewClock { node: node.to_owned() }).await;
+    recover(cluster, 60).await;
+    near(ahead_ms(None).await, -HOUR_MS);
+    for _ in 0..2 {
+        step(cluster, Step::ResetClock { node: node.to_owned() }).await;
+    }
+    near(ahead_ms(None).await, 0.0);
+    assert_eq!(cluster.remains().await.unwrap(), [""; 0]);
+    if cluster.info().nodes[0].processes.iter().any(|process| process.name == "sentinel") {
+        step(cluster, set(Some("sentinel"), 3_600_000)).await;
+        near(ahead_ms(Some("sentinel")).await, HOUR_MS);
+        near(ahead_ms(Some("redis")).await, 0.0);
+        step(cluster, Step::ResetClock { node: node.to_owned() }).await;
+        near(ahead_ms(Some("sentinel")).await, 0.0);
+    }
+    let unknown = cluster.run(set(Some("mysqld"), 1_000)).await.unwrap_err().to_string();
+    assert!(unknown.contains("it has no process \"mysqld\", but "), "{unknown}");
+    recover(cluster, 60).await;
 }
 
 async fn cuts(cluster: &Cluster, nodes: usize) {

@@ -14,11 +14,12 @@ pub struct NamedSchedule {
     pub toml: &'static str,
 }
 
-const NAMED: [NamedSchedule; 4] = [
+const NAMED: [NamedSchedule; 5] = [
     NamedSchedule { name: "isolate-primary", toml: include_str!("../../schedules/isolate-primary.toml") },
     NamedSchedule { name: "cut-then-failover", toml: include_str!("../../schedules/cut-then-failover.toml") },
     NamedSchedule { name: "promote-during-cut", toml: include_str!("../../schedules/promote-during-cut.toml") },
     NamedSchedule { name: "kill-restart", toml: include_str!("../../schedules/kill-restart.toml") },
+    NamedSchedule { name: "skew-primary", toml: include_str!("../../schedules/skew-primary.toml") },
 ];
 
 impl NamedSchedule {

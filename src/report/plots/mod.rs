@@ -6,6 +6,7 @@
 
 mod canvas;
 mod claims;
+mod clocks;
 mod data;
 mod evidence;
 mod frame;
@@ -42,6 +43,7 @@ pub(crate) fn plots(result: &RunResult, timeline: &Timeline, grid: &OpGrid) -> a
         figures.push(latency::quantiles(grid, timeline)?);
         figures.push(rate::rate(grid, timeline)?);
     }
+    figures.extend(clocks::clocks(result, timeline)?);
     Ok(figures)
 }
 
