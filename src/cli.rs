@@ -97,7 +97,7 @@ pub(crate) struct TestArgs {
     /// Repeat a stored plan exactly; it excludes every other option that shapes the test.
     #[arg(long, value_name = "FILE", conflicts_with_all = TEST_OPTIONS)]
     pub(crate) plan: Option<PathBuf>,
-    /// What the clients do: set, register, list-append, closed-predicate.
+    /// What the clients do: set, register, list-append, closed-predicate, mutex, fenced-lock.
     #[arg(long, short, value_name = "NAME")]
     pub(crate) workload: Option<String>,
     /// An option of the workload (`schism list workloads`), for example keys=5. Repeatable.

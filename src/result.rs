@@ -29,7 +29,7 @@ pub(crate) struct RunResult {
     pub(crate) harness_errors: Vec<String>,
     /// `redis/sentinel`, `memory`, …
     pub(crate) target: String,
-    /// `set`, `register`, `list-append`, `closed-predicate`.
+    /// `set`, `register`, `list-append`, `closed-predicate`, `mutex`, `fenced-lock`.
     pub(crate) workload: String,
     /// The seed.
     pub(crate) seed: u64,

@@ -4,7 +4,9 @@
 //! A fault begins when it took hold and ends when it was lifted, as its events say; one that was never injected is left
 //! out. An operation belongs to the time at which it completed (one that never did, to that of its invocation). The reads
 //! that end a run are counted but not measured: no client waited for them. A compare-and-set that failed because it
-//! compared (without an error) is no error.
+//! compared (without an error) is no error. Nor is an attempt to get a lock that is taken, or a write with a token that a lock
+//! has outlived: these are answers ([`ANSWERS`]), and count as what ended `ok` does, but for the count of outcomes. (The
+//! ok of an acquire would tell when the lock was free, not when the database was there.)
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -226,12 +228,20 @@ impl Span {
 /// that what it acknowledges is the cluster's word.
 const STILL_SERVING: [&str; 4] = ["skew", "drift", "strobe", "clock-freeze"];
 
-fn is_error(op: &Op<'_>) -> bool {
+/// Classes of `fail` that are answers of a database that works.
+pub const ANSWERS: &[&str] = &["lock-taken", "stale-token"];
+
+/// It ended `ok`, or with another answer.
+fn is_answered(op: &Op<'_>) -> bool {
     match op.outcome {
-        Outcome::Ok => false,
-        Outcome::Info => true,
-        Outcome::Fail => *op.f != F::Cas || op.error.is_some(),
+        Outcome::Ok => true,
+        Outcome::Info => false,
+        Outcome::Fail => op.error.is_some_and(|error| ANSWERS.contains(&&*error.class)),
     }
+}
+
+fn is_error(op: &Op<'_>) -> bool {
+    !is_answered(op) && (op.outcome == Outcome::Info || *op.f != F::Cas || op.error.is_some())
 }
 
 fn per_second(count: u64, start_ns: u64, end_ns: u64) -> f64 {
@@ -282,13 +292,13 @@ pub fn measure(history: &History) -> Availability {
         began_ns = began_ns.min(op.invoke_ns);
         ended_ns = ended_ns.max(at_ns);
         let span = &mut spans[cuts.partition_point(|cut| *cut <= at_ns)];
-        match op.outcome {
-            Outcome::Ok => {
-                span.ok += 1;
-                span.latency.record(at_ns.saturating_sub(op.invoke_ns));
-            }
-            Outcome::Fail => span.failed += u64::from(is_error(&op)),
-            Outcome::Info => span.indeterminate += 1,
+        if is_answered(&op) {
+            span.ok += 1;
+            span.latency.record(at_ns.saturating_sub(op.invoke_ns));
+        } else if op.outcome == Outcome::Info {
+            span.indeterminate += 1;
+        } else {
+            span.failed += u64::from(is_error(&op));
         }
     }
     let began_ns = began_ns.min(ended_ns);
@@ -387,7 +397,7 @@ impl Clients {
         for op in history.ops().filter(|op| !op.is_final) {
             let Some(at_ns) = op.complete_ns else { continue };
             clients.latency_max_ns = clients.latency_max_ns.max(at_ns.saturating_sub(op.invoke_ns));
-            if op.outcome == Outcome::Ok {
+            if is_answered(&op) {
                 let firsts = if is_write(&op) { &mut clients.first_write_ok_ns } else { &mut clients.first_read_ok_ns };
                 let first = firsts.entry(client_of(history, &op)).or_insert(at_ns);
                 *first = (*first).min(at_ns);
@@ -415,7 +425,7 @@ impl Clients {
             if is_error(&op) {
                 first_error_ns = Some(first_error_ns.map_or(at_ns, |first| first.min(at_ns)));
             }
-            if op.outcome != Outcome::Ok || op.invoke_ns < fault.start_ns {
+            if !is_answered(&op) || op.invoke_ns < fault.start_ns {
                 continue;
             }
             let in_force = fault.end_ns.is_none_or(|end_ns| at_ns < end_ns);

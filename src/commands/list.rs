@@ -89,6 +89,12 @@ fn describe(workload: &str) -> &'static str {
         "closed-predicate" => {
             "transactions insert, update, delete and select rows: phantoms and other isolation anomalies of predicates"
         }
+        "mutex" => {
+            "clients get a lock with a lease, hold it for a while and release it: two that hold it at once; Redis and memory"
+        }
+        "fenced-lock" => {
+            "the same with fencing tokens, which what the lock protects looks at: tokens that do not grow; Redis and memory"
+        }
         _ => "",
     }
 }

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, io::Read as _, path::Path};
 
 use schism_nemesis::{Condition, Drawn, FaultSpec, Kind, Limits, LogLine, Schedule, ScheduleError, When, Window};
 use schism_seed::Seed;
-use schism_workloads::client::{lie::Lie, memory};
+use schism_workloads::{
+    client::{lie::Lie, memory},
+    lock,
+};
 
 use crate::{
     cli::{CLIENTS_MAX, Route, TIME_MAX, TestArgs},
@@ -103,6 +106,9 @@ pub(crate) fn validate(plan: &Plan) -> anyhow::Result<()> {
     match target {
         Target::Memory => {
             memory_settings(plan)?;
+            if plan.workload_options.contains_key(lock::LEASE_MS) {
+                return Err(usage("the memory target has no leases: leave `lease-ms` out"));
+            }
         }
         Target::Local(name) => {
             schism_cluster::check_settings(name, &plan.settings).map_err(|error| usage(error.to_string()))?;

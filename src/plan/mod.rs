@@ -27,7 +27,7 @@ pub(crate) struct Plan {
     pub(crate) schema: u32,
     /// `redis/sentinel`, `memory`, …
     pub(crate) target: String,
-    /// `set`, `register`, `list-append`, `closed-predicate`.
+    /// `set`, `register`, `list-append`, `closed-predicate`, `mutex`, `fenced-lock`.
     pub(crate) workload: String,
     /// Root of all randomness.
     pub(crate) seed: u64,

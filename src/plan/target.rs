@@ -52,10 +52,10 @@ impl Target {
     /// Workloads that can run on it.
     pub(crate) const fn workloads(&self) -> &'static [&'static str] {
         match self {
-            Self::Memory => &["set", "register", "list-append", "closed-predicate"],
+            Self::Memory => &["set", "register", "list-append", "closed-predicate", "mutex", "fenced-lock"],
             Self::Local(name) => match name.database() {
                 Database::Postgres => &["set", "register", "list-append", "closed-predicate"],
-                Database::Redis => &["set", "register"],
+                Database::Redis => &["set", "register", "mutex", "fenced-lock"],
             },
         }
     }

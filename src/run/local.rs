@@ -12,10 +12,13 @@ use futures::future::BoxFuture;
 use schism_checker::history::{ClaimEvent, FaultEvent, FaultStage, MeasuredStrength, RecoveryEvent};
 use schism_cluster::{Cluster, ClusterSpec, Database, RecoveryGoal, TargetName};
 use schism_nemesis::{Fault, Ledger, Limits, Measured, Nemesis, NemesisEvent, NemesisStage, Rejoin, Schedule};
-use schism_workloads::client::{
-    Connect, Dial,
-    postgres::{self, Postgres},
-    redis::{self, Redis},
+use schism_workloads::{
+    client::{
+        Connect, Dial,
+        postgres::{self, Postgres},
+        redis::{self, Redis},
+    },
+    lock,
 };
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -135,7 +138,14 @@ fn connector(plan: &Plan, name: TargetName, cluster: &Arc<Cluster>) -> anyhow::R
                 replicas,
                 timeout_ms: plan.wait_timeout_ms.map_or(0, |timeout_ms| u32::try_from(timeout_ms).unwrap_or(u32::MAX)),
             });
-            Arc::new(Redis::new(dial, redis::Options { wait, ..redis::Options::default() }))
+            let lock = match lock::Kind::of(&plan.workload) {
+                Some(kind) => redis::LockOptions {
+                    lease_ms: lock::Options::parse(kind, &plan.workload_options)?.lease_ms,
+                    is_fenced: kind == lock::Kind::Fenced,
+                },
+                None => redis::LockOptions::default(),
+            };
+            Arc::new(Redis::new(dial, redis::Options { wait, lock, ..redis::Options::default() }))
         }
     })
 }

@@ -3,8 +3,12 @@
 use std::{collections::VecDeque, time::Duration};
 
 use hdrhistogram::Histogram;
-use schism_checker::history::{EventType, OpError};
+use schism_checker::{
+    availability::ANSWERS,
+    history::{EventType, OpError},
+};
 use schism_nemesis::Share;
+use schism_workloads::client::CAS_MISMATCH;
 use serde::{Deserialize, Serialize};
 
 use crate::exit::usage;
@@ -87,11 +91,12 @@ impl Watchdog {
         Self { thresholds, clients, seconds: VecDeque::new() }
     }
 
-    /// An operation has ended. A compare-and-set that found another value worked: it has no error.
+    /// An operation has ended. A compare-and-set that found another value worked, and so did other answers.
     pub(crate) fn ended(&mut self, now_ns: u64, kind: EventType, error: Option<&OpError>, latency: Duration) {
         let Some(second) = self.second(now_ns) else { return };
         second.ended += 1;
-        let worked = error.is_none_or(|error| &*error.class == schism_workloads::client::CAS_MISMATCH);
+        let answers = |class: &str| class == CAS_MISMATCH || ANSWERS.contains(&class);
+        let worked = error.is_none_or(|error| answers(&error.class));
         second.errors += u64::from(kind == EventType::Info || (kind == EventType::Fail && !worked));
         if kind == EventType::Ok {
             second.latencies_us.saturating_record((latency.as_micros() as u64).max(1));
@@ -208,7 +213,7 @@ mod tests {
     #[test]
     fn a_compare_and_set_that_found_another_value_is_no_error() {
         let mut dog = watchdog("error-rate = \"10%\"\nwindow-ms = 1000");
-        let mismatch = OpError { class: schism_workloads::client::CAS_MISMATCH.into(), text: "".into() };
+        let mismatch = OpError { class: CAS_MISMATCH.into(), text: "".into() };
         for op in 0..200 {
             dog.ended(op * SECOND / 100, EventType::Fail, Some(&mismatch), Duration::from_millis(1));
         }

@@ -6,6 +6,11 @@ use schism_checker::history::{F, Mop, Value};
 
 use crate::closed_predicate::parsed;
 
+/// What somebody does who would like to have the lock.
+pub(crate) const ACQUIRE: &str = "acquire";
+/// What somebody does who needs it no more.
+pub(crate) const RELEASE: &str = "release";
+
 /// What a generator wants done.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Op {
@@ -47,6 +52,12 @@ pub(crate) enum Request<'a> {
     Txn(&'a [Mop]),
     /// A transaction on rows, which [`parsed`] takes apart.
     Rows(&'a Value),
+    /// Get the lock.
+    Acquire,
+    /// Release the lock.
+    Release,
+    /// Write to what the lock protects, with this token.
+    FencedWrite(i64),
 }
 
 impl<'a> Request<'a> {
@@ -59,12 +70,15 @@ impl<'a> Request<'a> {
                 (key, None) => Some(Self::Read(key)),
                 (_, Some(_)) => None,
             },
+            (F::Write, Value::Int(token)) => Some(Self::FencedWrite(*token)),
             (F::Write, value) => value.as_keyed().and_then(|(key, value)| Some(Self::Write(key, value?))),
             (F::Cas, value) => value.as_cas().and_then(|(key, old, new)| Some(Self::Cas(key, old?, new?))),
             (F::Txn, value) => match value.as_mops() {
                 Some(mops) => Some(Self::Txn(mops)),
                 None => parsed(value).map(|_| Self::Rows(value)),
             },
+            (F::Other(name), Value::Nil) if &**name == ACQUIRE => Some(Self::Acquire),
+            (F::Other(name), Value::Nil) if &**name == RELEASE => Some(Self::Release),
             _ => None,
         }
     }
@@ -73,7 +87,9 @@ impl<'a> Request<'a> {
     pub(crate) fn only_reads(self) -> bool {
         match self {
             Self::ReadSet | Self::Read(_) => true,
-            Self::Add(_) | Self::Write(..) | Self::Cas(..) => false,
+            Self::Add(_) | Self::Write(..) | Self::Cas(..) | Self::Acquire | Self::Release | Self::FencedWrite(_) => {
+                false
+            }
             Self::Txn(mops) => mops.iter().all(|mop| matches!(mop, Mop::Read { .. })),
             Self::Rows(value) => parsed(value).is_some_and(|(_, mops)| mops.iter().all(|mop| mop.only_reads())),
         }
@@ -100,5 +116,15 @@ mod tests {
         assert_eq!(Request::of(&Op::new(0, F::Read, Value::Nil)), Some(Request::ReadSet));
         assert_eq!(Request::of(&Op::new(0, F::Add, Value::Nil)), None);
         assert_eq!(Request::of(&Op::new(0, F::Txn, Value::txn(vec![]))), Some(Request::Txn(&[])));
+        for (f, value, expected) in [
+            (F::from_name(ACQUIRE), Value::Nil, Some(Request::Acquire)),
+            (F::from_name(RELEASE), Value::Nil, Some(Request::Release)),
+            (F::from_name(RELEASE), Value::Int(1), None),
+            (F::from_name("steal"), Value::Nil, None),
+            (F::Write, Value::Int(7), Some(Request::FencedWrite(7))),
+            (F::Write, Value::Nil, None),
+        ] {
+            assert_eq!(Request::of(&Op::new(0, f, value)), expected);
+        }
     }
 }

@@ -8,7 +8,7 @@ use schism_seed::Seed;
 use crate::{
     closed_predicate,
     generator::Generator,
-    list_append,
+    list_append, lock,
     options::{Choices, OptionRow, WorkloadError, nearest_first},
     register, set,
 };
@@ -29,11 +29,12 @@ pub struct WorkloadPlan {
 
 /// A kind of test: which operations, and which reads make up a node's final state.
 pub trait Workload: Send + Sync + Debug {
-    /// Its name: `set`, `register`, `list-append`, `closed-predicate`.
+    /// Its name: `set`, `register`, `list-append`, `closed-predicate`, `mutex`, `fenced-lock`.
     fn name(&self) -> &'static str;
 
     /// The operations: endless, and not staggered. What slot `s` does is a function of the seed and `s` alone: it
-    /// depends neither on completions nor on what other slots do.
+    /// depends neither on completions nor on what other slots do. (But for a lock: who holds it cannot but depend on
+    /// who was granted it. What is drawn for slot `s` does not depend on it.)
     fn generator(&self, plan: &WorkloadPlan) -> Box<dyn Generator>;
 
     /// The reads that make up one node's final state, given how many operations each slot invoked.
@@ -43,7 +44,7 @@ pub trait Workload: Send + Sync + Debug {
 /// The workloads there are.
 #[must_use]
 pub const fn names() -> &'static [&'static str] {
-    &["set", "register", "list-append", "closed-predicate"]
+    &["set", "register", "list-append", "closed-predicate", "mutex", "fenced-lock"]
 }
 
 /// The options of a workload, for help and documentation; empty for a name there is not.
@@ -54,6 +55,7 @@ pub fn option_rows(name: &str) -> &'static [OptionRow] {
         "register" => register::Options::ROWS,
         "list-append" => list_append::Options::ROWS,
         "closed-predicate" => closed_predicate::Options::ROWS,
+        "mutex" | "fenced-lock" => lock::Options::ROWS,
         _ => &[],
     }
 }
@@ -87,13 +89,16 @@ pub fn by_name(name: &str, options: &BTreeMap<String, String>) -> Result<Box<dyn
             Ok(Box::new(closed_predicate::ClosedPredicate::new(parsed)))
         }
         _ => {
+            if let Some(kind) = lock::Kind::of(name) {
+                return Ok(Box::new(lock::Lock::new(kind, lock::Options::parse(kind, options)?)));
+            }
             let valid = nearest_first(name, names().iter().copied());
             Err(WorkloadError::UnknownWorkload { name: name.to_owned(), valid })
         }
     }
 }
 
-fn each(
+pub(crate) fn each(
     options: &BTreeMap<String, String>,
     mut set: impl FnMut(&str, &str) -> Result<(), WorkloadError>,
 ) -> Result<(), WorkloadError> {

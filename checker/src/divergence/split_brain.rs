@@ -55,10 +55,11 @@ pub struct SplitBrainWindow {
     pub event_indexes: Vec<u64>,
 }
 
-/// Whether an operation writes: an add, a write, a cas, or a transaction that appends.
+/// Whether an operation writes: an add, a write, a cas, a transaction that appends, or what changes a lock's holder.
 pub(crate) fn is_write(op: &Op<'_>) -> bool {
     match op.f {
         F::Add | F::Write | F::Cas => true,
+        F::Other(name) if matches!(&**name, "acquire" | "release") => true,
         // What a universe of closed predicates begins with has micro-operations, too.
         F::Txn | F::Other(_) => op.mops().any(|mop| match mop {
             MopRef::Append { .. } | MopRef::Write { .. } | MopRef::Insert { .. } | MopRef::Delete { .. } => true,

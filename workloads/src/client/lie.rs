@@ -26,6 +26,10 @@ pub enum Lie {
     NonRepeatableRead,
     /// A read by predicate lacks a row that is there and satisfies it.
     Phantom,
+    /// A lock is granted that somebody holds.
+    TwoHolders,
+    /// A lock is granted with the token that its last holder was given.
+    ReusedToken,
 }
 
 /// A lie in words.
@@ -96,6 +100,13 @@ const LIES: &[LieRow] = &[
         name: "phantom",
         workloads: &["closed-predicate"],
         shows_as: "closed-predicate: G-single, G2, predicate-read-miss",
+    },
+    LieRow { lie: Lie::TwoHolders, name: "two-holders", workloads: &["mutex"], shows_as: "mutex: no linearization" },
+    LieRow {
+        lie: Lie::ReusedToken,
+        name: "reused-token",
+        workloads: &["fenced-lock"],
+        shows_as: "fenced-lock: no linearization",
     },
 ];
 

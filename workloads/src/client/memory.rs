@@ -15,10 +15,12 @@ use schism_seed::{Seed, Stream};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CAS_MISMATCH, Client, Completion, Connect, NO_ROW, UNSUPPORTED, lie::Lie, lie::LieError, op_error, store::Store,
+    CAS_MISMATCH, Client, Completion, Connect, LOCK_TAKEN, NO_ROW, STALE_TOKEN, UNSUPPORTED, lie::Lie, lie::LieError,
+    not_holder, op_error, store::Store,
 };
 use crate::{
     closed_predicate::{RowMop, parsed, transaction},
+    lock,
     op::{Op, Request},
 };
 
@@ -84,7 +86,9 @@ impl Memory {
         if let Some(lie) = lie {
             lie.fits(workload)?;
         }
-        let state = State { lie, stream: seed.stream("lie"), ops: 0, main: Store::default(), split: Split::NotYet };
+        let is_fenced = lock::Kind::of(workload) == Some(lock::Kind::Fenced);
+        let (stream, main) = (seed.stream("lie"), Store::default());
+        let state = State { lie, stream, is_fenced, ops: 0, main, split: Split::NotYet };
         Ok(Self { shared: Arc::new(Shared { seed, options, state: Mutex::new(state) }) })
     }
 
@@ -108,6 +112,7 @@ impl Connect for Memory {
     fn open<'a>(&'a self, site: u32, node: &'a str) -> BoxFuture<'a, Result<Box<dyn Client>, OpError>> {
         let position = NODES.iter().position(|&name| name == node);
         let client = position.map(|node| MemoryClient {
+            site,
             node,
             latency: self.shared.seed.stream(&format!("latency/{site}")),
             shared: Arc::clone(&self.shared),
@@ -122,6 +127,7 @@ impl Connect for Memory {
 }
 
 struct MemoryClient {
+    site: u32,
     node: usize,
     latency: Stream,
     shared: Arc<Shared>,
@@ -148,7 +154,7 @@ impl Client for MemoryClient {
             };
             self.wait().await;
             let mut state = self.shared.lock();
-            let completion = state.invoke(self.node, request);
+            let completion = state.invoke(self.site, self.node, request);
             assert!(
                 state.ops != self.shared.options.panic_at_op,
                 "asked for by panic-at-op={}: a client that crashes",
@@ -164,6 +170,8 @@ impl Client for MemoryClient {
 struct State {
     lie: Option<Lie>,
     stream: Stream,
+    /// An acquire answers a token.
+    is_fenced: bool,
     ops: u64,
     main: Store,
     split: Split,
@@ -193,7 +201,7 @@ impl State {
         node == 0 || (node == SECOND && matches!(self.split, Split::On { .. }))
     }
 
-    fn invoke(&mut self, node: usize, request: Request<'_>) -> Completion {
+    fn invoke(&mut self, site: u32, node: usize, request: Request<'_>) -> Completion {
         self.ops += 1;
         if self.lie == Some(Lie::SplitBrain) {
             self.move_split();
@@ -201,12 +209,12 @@ impl State {
         if !request.only_reads() && !self.is_primary(node) {
             return Completion::fail(NOT_PRIMARY, format!("{} is a replica", NODES[node]));
         }
-        let Self { lie, stream, main, split, .. } = self;
+        let Self { lie, stream, main, split, is_fenced, .. } = self;
         let store = match split {
             Split::On { store, .. } | Split::Over { store } if node == SECOND => &mut **store,
             _ => main,
         };
-        Session { lie: *lie, stream, store }.invoke(request)
+        Session { lie: *lie, stream, store, site, is_fenced: *is_fenced }.invoke(request)
     }
 
     fn move_split(&mut self) {
@@ -230,6 +238,9 @@ struct Session<'a> {
     lie: Option<Lie>,
     stream: &'a mut Stream,
     store: &'a mut Store,
+    /// The client's slot.
+    site: u32,
+    is_fenced: bool,
 }
 
 impl Session<'_> {
@@ -267,7 +278,7 @@ impl Session<'_> {
             Request::Cas(key, old, _) if self.store.read(key) != Some(old) => mismatch(self.store.read(key)),
             Request::Txn(mops) => {
                 let mut dropped = self.store.lists_of(mops);
-                let mut session = Session { lie: None, stream: self.stream, store: &mut dropped };
+                let mut session = Session { lie: None, stream: self.stream, store: &mut dropped, ..*self };
                 session.transact(mops)
             }
             Request::Rows(value) => {
@@ -305,8 +316,39 @@ impl Session<'_> {
             }
             Request::Txn(mops) => self.transact(mops),
             Request::Rows(value) => self.transact_rows(value),
+            Request::Acquire => self.acquire(),
+            Request::Release => {
+                let is_own = self.store.lock.holder == Some(self.site);
+                if is_own {
+                    self.store.lock.holder = None;
+                }
+                if is_own { Completion::ok() } else { not_holder() }
+            }
+            Request::FencedWrite(token) if token < self.store.lock.accepted => {
+                Completion::fail(STALE_TOKEN, format!("{} was accepted", self.store.lock.accepted))
+            }
+            Request::FencedWrite(token) => {
+                self.store.lock.accepted = token;
+                Completion::ok()
+            }
             Request::ReadSet | Request::Read(_) => unreachable!("a read is no write"),
         }
+    }
+
+    fn acquire(&mut self) -> Completion {
+        if let Some(holder) = self.store.lock.holder
+            && !self.lies(Lie::TwoHolders, LIE_ONE_IN)
+        {
+            return Completion::fail(LOCK_TAKEN, format!("client {holder} holds it"));
+        }
+        let site = self.site;
+        let reuses = self.store.lock.token > 0 && self.lies(Lie::ReusedToken, 4);
+        let lock = &mut self.store.lock;
+        lock.holder = Some(site);
+        if !reuses {
+            lock.token += 1;
+        }
+        if self.is_fenced { Completion::ok_with(Value::Int(self.store.lock.token)) } else { Completion::ok() }
     }
 
     fn transact(&mut self, mops: &[Mop]) -> Completion {

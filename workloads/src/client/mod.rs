@@ -15,6 +15,7 @@ pub mod postgres;
 pub mod postgres_errors;
 pub mod redis;
 pub mod redis_errors;
+mod redis_lock;
 mod resp;
 mod store;
 
@@ -32,6 +33,12 @@ pub const CONNECTION_LOST: &str = "connection-lost";
 pub const CAS_MISMATCH: &str = "cas-mismatch";
 /// Error class: a transaction updates or deletes a row that is not there. Always `fail`.
 pub const NO_ROW: &str = "no-row";
+/// Error class: the lock is somebody's. Always `fail`.
+pub const LOCK_TAKEN: &str = "lock-taken";
+/// Error class: what a lock protects has accepted a greater token. Always `fail`.
+pub const STALE_TOKEN: &str = "stale-token";
+/// The answer to a release of a lock that was no longer the holder's: `ok` with this value, see [`not_holder`].
+pub const NOT_HOLDER: &str = "not-holder";
 /// Error class: no connection could be opened. Always `fail`.
 pub const CONNECT: &str = "connect";
 /// Error class: the operation is not one of this database's or workload's. Always `fail`, and a bug of the plan.
@@ -80,6 +87,16 @@ impl Completion {
     pub fn class(&self) -> &str {
         self.error.as_ref().map_or("", |error| &error.class)
     }
+}
+
+/// How a release ends that found the lock to be somebody else's or nobody's: `ok`, with [`NOT_HOLDER`] as its value.
+///
+/// It is no `fail`. A holder holds from the `ok` of its acquire until it invokes a release that does not fail: it believes
+/// so, and works. Two violate mutual exclusion if these times overlap, and exactly then a model in which an acquire needs
+/// a free lock has no order. Were it a `fail`, the lock would be held for ever to the model, and the next acquire a
+/// violation: also where the holder gave up before anybody else got the lock.
+pub(crate) fn not_holder() -> Completion {
+    Completion::ok_with(Value::from_json(NOT_HOLDER.into()))
 }
 
 /// An error's class and text.

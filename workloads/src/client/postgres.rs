@@ -573,6 +573,7 @@ impl PostgresClient {
             Request::Txn(mops) => self.mops(mops).await,
             Request::Rows(value) => self.rows(value).await,
             Request::Add(_) | Request::ReadSet => unreachable!("a set has no explicit transactions"),
+            Request::Acquire | Request::Release | Request::FencedWrite(_) => unreachable!("there are no locks here"),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Redis: workloads `set` (one set) and `register` (one string per key).
+//! Redis: workloads `set` (one set), `register` (one string per key), `mutex` and `fenced-lock` (one lock with a lease).
 //!
 //! One command at a time over a connection of its own, without the `redis` crate's connections, which share, retry or
 //! reconnect in the background.
@@ -7,14 +7,17 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use redis::{Cmd, cmd};
-use schism_checker::history::{OpError, Value};
+use schism_checker::history::{EventType, OpError, Value};
 use serde::{Deserialize, Serialize};
 
+pub use super::redis_lock::LockOptions;
 use super::{
-    CAS_MISMATCH, CONNECT, CONNECTION_LOST, Client, Completion, Connect, Dial, GARBLED, UNSUPPORTED,
+    CAS_MISMATCH, CONNECT, CONNECTION_LOST, Client, Completion, Connect, Dial, GARBLED, LOCK_TAKEN, STALE_TOKEN,
+    UNSUPPORTED,
     errors::{Phase, outcome},
-    op_error,
+    not_holder, op_error,
     redis_errors::table,
+    redis_lock::{Held, Locks, Place, write as fenced_write},
     resp::{Head, Wire, WireError},
 };
 use crate::op::{Op, Request};
@@ -52,11 +55,13 @@ pub struct Options {
     pub port: u16,
     /// Follow each write with WAIT.
     pub wait: Option<Wait>,
+    /// Of the workloads `mutex` and `fenced-lock`.
+    pub lock: LockOptions,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { port: 6379, wait: None }
+        Self { port: 6379, wait: None, lock: LockOptions::default() }
     }
 }
 
@@ -65,13 +70,14 @@ impl Default for Options {
 pub struct Redis {
     dial: Arc<dyn Dial>,
     options: Options,
+    locks: Arc<Locks>,
 }
 
 impl Redis {
     /// With these options.
     #[must_use]
     pub fn new(dial: Arc<dyn Dial>, options: Options) -> Self {
-        Self { dial, options }
+        Self { dial, options, locks: Arc::default() }
     }
 
     async fn connect(&self, site: u32, node: &str) -> Result<RedisClient, OpError> {
@@ -82,7 +88,9 @@ impl Redis {
             let packed = cmd("WAIT").arg(wait.replicas).arg(wait.timeout_ms).get_packed_command();
             (i64::from(wait.replicas), packed)
         });
-        let mut client = RedisClient { wire: Wire::new(stream), wait, packed: Vec::new() };
+        let place = Place { dial: Arc::clone(&self.dial), slot: site, node: node.into(), port: self.options.port };
+        let (lock, locks) = (self.options.lock, Arc::clone(&self.locks));
+        let mut client = RedisClient { wire: Wire::new(stream), wait, packed: Vec::new(), place, lock, locks };
         client.greet().await?;
         Ok(client)
     }
@@ -105,6 +113,9 @@ struct RedisClient {
     wait: Option<(i64, Vec<u8>)>,
     /// What is sent, kept to reuse its memory.
     packed: Vec<u8>,
+    place: Place,
+    lock: LockOptions,
+    locks: Arc<Locks>,
 }
 
 /// What the reply 0 to a write means.
@@ -114,6 +125,14 @@ enum Zero {
     Done,
     /// The compare-and-set script: it found another value.
     Mismatch,
+}
+
+/// What a reply to a command that may write came to.
+enum Decided {
+    /// Whatever replicas say: nothing was written.
+    Alone(Completion),
+    /// If as many replicas confirm as are asked for.
+    Replicated(Completion),
 }
 
 /// Why there is no reply that helps.
@@ -170,6 +189,9 @@ impl Client for RedisClient {
                     let read = self.read_set(op.is_final).await.map(Value::ints);
                     read.map_or_else(|trouble| trouble.completion(Phase::Commit, true), Completion::ok_with)
                 }
+                Request::Acquire => self.acquire().await,
+                Request::Release => self.release().await,
+                Request::FencedWrite(token) => self.write_fenced(token).await,
                 Request::Txn(_) | Request::Rows(_) => unsupported(op),
             }
         })
@@ -224,6 +246,20 @@ impl RedisClient {
     /// A writing command and, if replicas are to confirm, WAIT in the same packet: between two packets the primary
     /// could be cut off, and WAIT would be answered by nobody although the write was replicated long ago.
     async fn write(&mut self, command: &Cmd, zero: Zero) -> Completion {
+        self.decide(command, |head| match head {
+            // The script compared and found something else, so there was nothing to replicate.
+            Head::Int(0) if zero == Zero::Mismatch => {
+                Some(Decided::Alone(Completion::fail(CAS_MISMATCH, "found another value")))
+            }
+            Head::Int(_) | Head::Status => Some(Decided::Replicated(Completion::ok())),
+            _ => None,
+        })
+        .await
+    }
+
+    /// A command that may write, and WAIT if replicas are to confirm; what its reply means (`None`: it is none) is for
+    /// the caller to say.
+    async fn decide(&mut self, command: &Cmd, meaning: impl FnOnce(&Head) -> Option<Decided>) -> Completion {
         self.packed.clear();
         command.write_packed_command(&mut self.packed);
         if let Some((_, wait)) = &self.wait {
@@ -235,16 +271,73 @@ impl RedisClient {
         };
         let lost = matches!(written, Err(Trouble::Wire(_)));
         let confirmed = if lost { Ok(()) } else { self.confirmation().await };
-        match written {
-            // The script compared and found something else, so there was nothing to replicate.
-            Ok(Head::Int(0)) if zero == Zero::Mismatch => Completion::fail(CAS_MISMATCH, "found another value"),
-            Ok(Head::Int(_) | Head::Status) => confirmed.err().unwrap_or_else(Completion::ok),
-            Ok(other) => {
+        match written.map(|head| meaning(&head).ok_or(head)) {
+            Ok(Ok(Decided::Alone(completion))) => completion,
+            Ok(Ok(Decided::Replicated(completion))) => confirmed.err().unwrap_or(completion),
+            Ok(Err(other)) => {
                 let error = self.wire.garbled(format!("{other:?}"));
                 Trouble::Wire(error).completion(Phase::Commit, false)
             }
             Err(trouble) => trouble.completion(Phase::Commit, false),
         }
+    }
+
+    /// Tries once: a lock that is taken is not waited for.
+    async fn acquire(&mut self) -> Completion {
+        let (slot, options) = (self.place.slot, self.lock);
+        let id = self.locks.next_id(slot);
+        let taken = || Some(Decided::Alone(Completion::fail(LOCK_TAKEN, "somebody holds it")));
+        let completion = self
+            .decide(&options.acquire(&id), |head| match head {
+                Head::Bulk(None) if !options.is_fenced => taken(),
+                Head::Status if !options.is_fenced => Some(Decided::Replicated(Completion::ok())),
+                Head::Int(0) if options.is_fenced => taken(),
+                Head::Int(token) if options.is_fenced => {
+                    Some(Decided::Replicated(Completion::ok_with(Value::Int(*token))))
+                }
+                _ => None,
+            })
+            .await;
+        if completion.kind == EventType::Ok {
+            self.locks.put(slot, Held::renewed(id, options, self.place.clone()));
+        }
+        completion
+    }
+
+    /// Deletes the slot's lock if it is still its own. `ok` if it is not, too: see [`not_holder`].
+    async fn release(&mut self) -> Completion {
+        let slot = self.place.slot;
+        let Some(held) = self.locks.take(slot) else {
+            return Completion::fail(UNSUPPORTED, "this client holds no lock to release");
+        };
+        let completion = self
+            .decide(&held.release(), |head| match head {
+                Head::Int(0) => Some(Decided::Alone(not_holder())),
+                Head::Int(_) => Some(Decided::Replicated(Completion::ok())),
+                _ => None,
+            })
+            .await;
+        if completion.kind == EventType::Fail {
+            self.locks.put(slot, held);
+        }
+        completion
+    }
+
+    /// Writes to what the lock protects, whether the lock is still its own or not: that is what tokens are for.
+    async fn write_fenced(&mut self, token: i64) -> Completion {
+        let slot = self.place.slot;
+        let held = self.locks.take(slot);
+        let completion = self
+            .decide(&fenced_write(token), |head| match head {
+                Head::Int(0) => Some(Decided::Alone(Completion::fail(STALE_TOKEN, "a greater token was accepted"))),
+                Head::Int(_) => Some(Decided::Replicated(Completion::ok())),
+                _ => None,
+            })
+            .await;
+        if let Some(held) = held.filter(|_| completion.kind != EventType::Info) {
+            self.locks.put(slot, held);
+        }
+        completion
     }
 
     /// The reply to WAIT, which has to be read even when the write was refused.

@@ -21,10 +21,22 @@ pub(crate) struct Store {
     lists: FxHashMap<i64, Vec<Element>>,
     /// By universe: keys and values.
     rows: FxHashMap<i64, BTreeMap<i64, i64>>,
+    pub(crate) lock: Lock,
     /// Number of the transaction that runs, or ran last.
     txn: u64,
     /// The last transactions, newest at the back.
     recent: VecDeque<Footprint>,
+}
+
+/// A lock, and what it protects.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Lock {
+    /// The client slot that was granted it last and has not released it.
+    pub(crate) holder: Option<u32>,
+    /// The token granted last.
+    pub(crate) token: i64,
+    /// The greatest token that was accepted.
+    pub(crate) accepted: i64,
 }
 
 /// Values of a register with the time each was written, oldest first, at least the current one.
