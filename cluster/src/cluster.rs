@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 
 use crate::database::{Backend, Fabric};
+use crate::disk;
 use crate::error::{ClusterError, Doing, StepError};
 use crate::info::{ClusterSpec, NodeInfo, SandboxInfo};
 use crate::link::LinkThread;
@@ -205,10 +206,25 @@ impl Cluster {
         Ok(counters.into_iter().map(named).collect())
     }
 
+    /// Everything that the nodes have written so far gets to their disks: what was there before faults begin is not
+    /// what a power loss is about. Does nothing where data is in memory.
+    pub async fn sync_disks(&self) -> Result<(), StepError> {
+        let info = self.info();
+        tokio::task::spawn_blocking(move || disk::sync_all(&info)).await.map_err(|_| StepError::Abandoned)?
+    }
+
     /// What faults have left in the running cluster: nothing, once they are healed.
     pub async fn remains(&self) -> Result<Vec<String>, StepError> {
         let cuts = self.cut_counters().await?;
-        Ok(cuts.into_iter().map(|cut| format!("cut {}→{}", cut.from, cut.to)).collect())
+        let info = self.info();
+        let look = move || -> Result<Vec<String>, StepError> {
+            let of_node = |node: &NodeInfo| {
+                Ok(disk::remains(&info, node).doing(|| format!("look at the disk of {}", node.name))?)
+            };
+            info.nodes.iter().map(of_node).collect::<Result<Vec<_>, _>>().map(|found| found.concat())
+        };
+        let disks = tokio::task::spawn_blocking(look).await.map_err(|_| StepError::Abandoned)??;
+        Ok(cuts.into_iter().map(|cut| format!("cut {}→{}", cut.from, cut.to)).chain(disks).collect())
     }
 
     /// What the node's processes are doing, from the kernel and not from the database. A node that does not exist is

@@ -9,7 +9,7 @@
 //!
 //! ```no_run
 //! use std::ffi::OsString;
-//! use schism_cluster::{Cluster, ClusterSpec, RecoveryGoal, Step, sandbox};
+//! use schism_cluster::{Cluster, ClusterSpec, DiskKind, RecoveryGoal, Step, sandbox};
 //!
 //! // One program in three roles, as its first argument says.
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -36,6 +36,7 @@
 //!             settings: [("fsync".to_owned(), "off".to_owned())].into(),
 //!             nodes_dir: "/tmp/results/nodes".into(),
 //!             run_id: "demo".to_owned(),
+//!             disk: DiskKind::Memory,
 //!             client_sites: 3,
 //!         })
 //!         .await?;
@@ -49,11 +50,11 @@
 //! }
 //! ```
 //!
-//! Not done here: other releases than the one installed, disks of their own (data is in memory, so `fsync` is free),
-//! skewed clocks, delay and loss on links.
+//! Not done here: other releases than the one installed, skewed clocks, delay and loss on links.
 
 mod cluster;
 mod database;
+mod disk;
 mod error;
 mod exec;
 mod gauge;
@@ -70,6 +71,7 @@ mod step;
 mod target;
 
 pub use cluster::{Claim, ClaimedRole, Cluster, CutCounter, Failover, NodeState, Probe, RecoveryGoal};
+pub use disk::{DiskKind, DiskStep};
 pub use error::{ClusterError, ExecError, Refused, SandboxError, StepError};
 pub use exec::internal_exec;
 pub use gauge::Gauge;

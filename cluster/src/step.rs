@@ -8,6 +8,7 @@ use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::NodeState;
+use crate::disk::DiskStep;
 use crate::error::{Doing, StepError};
 use crate::exec::ExecSpec;
 use crate::info::{NodeInfo, ProcessSpec, SandboxInfo};
@@ -57,6 +58,13 @@ pub enum Step {
         /// The node.
         node: String,
     },
+    /// Something is done to the node's disk.
+    Disk {
+        /// The node.
+        node: String,
+        /// What.
+        action: DiskStep,
+    },
 }
 
 impl Step {
@@ -70,6 +78,7 @@ impl Step {
             Self::Start { node } => start_node(info, find(info, node)?),
             Self::Freeze { node } => process::freeze(find(info, node)?),
             Self::Thaw { node } => process::thaw(find(info, node)?),
+            Self::Disk { node, action } => action.run(info, find(info, node)?),
         }
     }
 }

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use schism_cluster::{ClaimedRole, Step};
+use schism_cluster::{ClaimedRole, DiskStep, Step};
 use tokio::{
     sync::{mpsc::UnboundedSender, watch},
     task::JoinSet,
@@ -564,7 +564,9 @@ fn undone(steps: &[Step]) -> Vec<String> {
         Step::Uncut { pairs } => format!("{} directed pairs reconnected", pairs.len()),
         Step::Thaw { node } => format!("{node} thawed"),
         Step::Start { node } => format!("{node} started"),
-        Step::Cut { .. } | Step::Kill { .. } | Step::Freeze { .. } => format!("{step:?}"),
+        Step::Disk { node, action: DiskStep::Repair } => format!("the disk of {node} works"),
+        Step::Disk { node, action: DiskStep::Empty } => format!("the disk of {node} emptied"),
+        Step::Cut { .. } | Step::Kill { .. } | Step::Freeze { .. } | Step::Disk { .. } => format!("{step:?}"),
     };
     steps.iter().map(told).collect()
 }

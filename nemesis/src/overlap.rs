@@ -2,7 +2,7 @@
 //! first to end would lift the second too, and thawing a node for one pause would end the other. The last one to end
 //! then undoes what they had in common.
 
-use schism_cluster::Step;
+use schism_cluster::{DiskStep, Gauge, Step};
 
 use crate::{expect::Expect, grudge::Pairs};
 
@@ -22,22 +22,37 @@ enum Hold<'a> {
     Dead(&'a str),
     /// Its processes are stopped.
     Frozen(&'a str),
+    /// Its disk takes no writes.
+    Broken(&'a str),
+    /// Its disk has no room.
+    Full(&'a str),
 }
 
 /// What a step takes away until its undo. Cuts are apart: an undo may lift a part of one.
-const fn takes(step: &Step) -> Option<Hold<'_>> {
+fn takes(step: &Step) -> Vec<Hold<'_>> {
     match step {
-        Step::Kill { node } => Some(Hold::Dead(node.as_str())),
-        Step::Freeze { node } => Some(Hold::Frozen(node.as_str())),
-        Step::Start { .. } | Step::Thaw { .. } | Step::Cut { .. } | Step::Uncut { .. } => None,
+        Step::Kill { node } => vec![Hold::Dead(node)],
+        Step::Freeze { node } => vec![Hold::Frozen(node)],
+        Step::Disk { node, action } => match action {
+            DiskStep::PowerOff => vec![Hold::Dead(node), Hold::Broken(node)],
+            DiskStep::Break | DiskStep::ReadOnly => vec![Hold::Broken(node)],
+            DiskStep::Fill { .. } => vec![Hold::Full(node)],
+            DiskStep::Repair | DiskStep::Empty => vec![],
+        },
+        Step::Start { .. } | Step::Thaw { .. } | Step::Cut { .. } | Step::Uncut { .. } => vec![],
     }
 }
 
 /// What an undo gives back.
-const fn gives(step: &Step) -> Option<Hold<'_>> {
+fn gives(step: &Step) -> Option<Hold<'_>> {
     match step {
         Step::Start { node } => Some(Hold::Dead(node.as_str())),
         Step::Thaw { node } => Some(Hold::Frozen(node.as_str())),
+        Step::Disk { node, action } => match action {
+            DiskStep::Repair => Some(Hold::Broken(node)),
+            DiskStep::Empty => Some(Hold::Full(node)),
+            DiskStep::PowerOff | DiskStep::Break | DiskStep::ReadOnly | DiskStep::Fill { .. } => None,
+        },
         Step::Kill { .. } | Step::Freeze { .. } | Step::Cut { .. } | Step::Uncut { .. } => None,
     }
 }
@@ -45,7 +60,7 @@ const fn gives(step: &Step) -> Option<Hold<'_>> {
 /// Leaves out what another fault still wants. `others` are the steps of the other faults in force.
 pub(crate) fn undo_beside(undo: &[Step], others: &[&[Step]]) -> Undo {
     let others: Vec<&Step> = others.iter().copied().flatten().collect();
-    let held = |hold: &Hold<'_>| others.iter().any(|step| takes(step).as_ref() == Some(hold));
+    let held = |hold: &Hold<'_>| others.iter().any(|step| takes(step).contains(hold));
     let mut result = Undo { now: vec![], withheld: vec![] };
     for step in undo {
         match step {
@@ -56,6 +71,8 @@ pub(crate) fn undo_beside(undo: &[Step], others: &[&[Step]]) -> Undo {
                 }
             }
             _ if gives(step).is_some_and(|hold| held(&hold)) => {}
+            // Without its disk it would end at once; whoever gives that back starts it.
+            Step::Start { node } if held(&Hold::Broken(node)) => {}
             Step::Start { node } if held(&Hold::Frozen(node)) => result.withheld.push(step.clone()),
             _ => result.now.push(step.clone()),
         }
@@ -70,15 +87,21 @@ fn cut_by(steps: &[&Step], pair: &(String, String)) -> bool {
 /// Leaves out the expectations that another fault in force contradicts.
 pub(crate) fn expect_beside(expects: &[Expect], others: &[&[Step]]) -> Vec<Expect> {
     let others: Vec<&Step> = others.iter().copied().flatten().collect();
-    let down = |node: &str| {
-        others.iter().any(|step| matches!(takes(step), Some(Hold::Dead(other) | Hold::Frozen(other)) if other == node))
-    };
+    let held = |hold: &Hold<'_>| others.iter().any(|step| takes(step).contains(hold));
+    // With its disk full a server may stop at any moment.
+    let down = |node: &str| [Hold::Dead(node), Hold::Frozen(node), Hold::Broken(node), Hold::Full(node)].iter().any(held);
     let possible = |expect: &&Expect| match expect {
         Expect::Reached { from, to } => {
             let (there, back) = ((from.clone(), to.clone()), (to.clone(), from.clone()));
             !cut_by(&others, &there) && !cut_by(&others, &back)
         }
         Expect::Running { node } | Expect::Answers { node } => !down(node),
+        Expect::Measures { gauge: Gauge::DiskAnswer { node }, asked, .. } => {
+            !held(&Hold::Broken(node)) && (*asked != 0.0 || !held(&Hold::Full(node)))
+        }
+        Expect::Measures { gauge: Gauge::DiskFree { node }, .. } => {
+            !held(&Hold::Broken(node)) && !held(&Hold::Full(node))
+        }
         _ => true,
     };
     expects.iter().filter(possible).cloned().collect()
@@ -120,6 +143,49 @@ mod tests {
         assert_eq!(undo_beside(&[thaw("n1")], &[&kill]).now, [thaw("n1")]);
         let undo = undo_beside(&[start("n1")], &[&freeze]);
         assert_eq!((undo.now, undo.withheld), (vec![], vec![start("n1")]));
+    }
+
+    fn disk(node: &str, action: DiskStep) -> Step {
+        Step::Disk { node: node.into(), action }
+    }
+
+    #[test]
+    fn a_disk_is_given_back_by_the_last_and_its_server_started_then() {
+        let power_loss = [disk("n1", DiskStep::PowerOff)];
+        let gone = [disk("n1", DiskStep::Break)];
+        let full = [disk("n1", DiskStep::Fill { leave_kb: 0 })];
+        let kill = [Step::Kill { node: "n1".into() }];
+        let freeze = [Step::Freeze { node: "n1".into() }];
+        let undo = [disk("n1", DiskStep::Repair), start("n1")];
+        assert_eq!(undo_beside(&undo, &[]).now, undo);
+        assert_eq!(undo_beside(&undo, &[&gone]).now, []);
+        assert_eq!(undo_beside(&undo, &[&power_loss]).now, []);
+        assert_eq!(undo_beside(&undo, &[&kill]).now, undo[..1]);
+        // A server can start on a full disk, and room is not made by mounting it.
+        assert_eq!(undo_beside(&undo, &[&full]).now, undo);
+        let undo = undo_beside(&undo, &[&freeze]);
+        assert_eq!((undo.now, undo.withheld), (vec![disk("n1", DiskStep::Repair)], vec![start("n1")]));
+        // The end of a kill starts nothing on a disk that is gone, nor while the power is off.
+        for other in [&gone[..], &power_loss] {
+            assert_eq!(undo_beside(&[start("n1"), start("n2")], &[other]).now, [start("n2")]);
+        }
+        let undo = [disk("n1", DiskStep::Empty), start("n1")];
+        assert_eq!(undo_beside(&undo, &[&gone]).now, undo[..1]);
+        assert_eq!(undo_beside(&undo, &[&full]).now, undo[1..]);
+    }
+
+    #[test]
+    fn of_a_disk_only_the_fault_that_rules_it_is_expected() {
+        let answer = |asked: f64| Expect::Measures {
+            gauge: Gauge::DiskAnswer { node: "n1".into() },
+            asked,
+            bounds: asked..=asked,
+        };
+        let expects = [answer(0.0), answer(5.0), Expect::Answers { node: "n1".into() }];
+        let full = [disk("n1", DiskStep::Fill { leave_kb: 0 })];
+        assert_eq!(expect_beside(&expects, &[&full]), [answer(5.0)]);
+        assert_eq!(expect_beside(&expects, &[&[disk("n1", DiskStep::ReadOnly)]]), []);
+        assert_eq!(expect_beside(&expects, &[&[disk("n2", DiskStep::PowerOff)]]), expects);
     }
 
     #[test]

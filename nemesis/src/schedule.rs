@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use draw::Window;
 pub use named::{NamedSchedule, named, names};
 
-use crate::{Fault, Kind, Target};
+use crate::{Fault, Kind, Target, faults::EXT4_DISK};
 
 /// Faults in order of their beginning. They may overlap.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -46,7 +46,11 @@ impl Entry {
 
     fn needs(&self) -> Needs {
         let kind = self.fault.kind();
-        Needs { failover: kind == Kind::Failover, nodes: kind.nodes_min(&self.target) }
+        Needs {
+            failover: kind == Kind::Failover,
+            nodes: kind.nodes_min(&self.target),
+            disk: kind.info().capabilities.contains(&EXT4_DISK),
+        }
     }
 }
 
@@ -57,6 +61,8 @@ pub struct Needs {
     pub failover: bool,
     /// The fewest nodes.
     pub nodes: usize,
+    /// Whether each node needs a disk of its own, which knows what was synced and what was not.
+    pub disk: bool,
 }
 
 /// A schedule that cannot be drawn, read or carried out.
@@ -137,9 +143,11 @@ impl Schedule {
     /// What it wants of a cluster: the most that any of its faults wants.
     #[must_use]
     pub fn needs(&self) -> Needs {
-        self.entries.iter().map(Entry::needs).fold(Needs { failover: false, nodes: 1 }, |most, needs| Needs {
+        let least = Needs { failover: false, nodes: 1, disk: false };
+        self.entries.iter().map(Entry::needs).fold(least, |most, needs| Needs {
             failover: most.failover || needs.failover,
             nodes: most.nodes.max(needs.nodes),
+            disk: most.disk || needs.disk,
         })
     }
 

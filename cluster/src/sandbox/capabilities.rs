@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::cgroup;
 use super::spawn::{IdMaps, is_privileged};
 use crate::database::{postgres, redis};
+use crate::disk::ext4;
 use crate::path;
 
 /// What this machine can do; for `schism doctor`.
@@ -80,6 +81,7 @@ pub fn capabilities() -> Capabilities {
             try_ip(isolation, "veth", "link add schism0 type veth peer name schism1", "sudo modprobe veth"),
             nft(isolation),
             tun(),
+            ext4_disk(isolation),
         ],
         servers: [postgres::server_binaries(), redis::server_binaries()].concat(),
     }
@@ -141,6 +143,34 @@ fn tun() -> Capability {
         missing: opened.err().map(|error| format!("/dev/net/tun: {error}")),
         fix: "sudo modprobe tun",
     }
+}
+
+/// Makes a small file system in a file and mounts it, in a throw-away mount namespace.
+fn ext4_disk(isolation: Isolation) -> Capability {
+    let (missing, fix) = match isolation {
+        Isolation::Root => (try_ext4().err(), "sudo apt-get install e2fsprogs mount; sudo modprobe -a loop ext4"),
+        _ => (Some("only root may mount a file system in a file".to_owned()), "run as root (sudo)"),
+    };
+    Capability { name: "ext4-disk", required: false, missing, fix }
+}
+
+fn try_ext4() -> Result<(), String> {
+    let text = |error: io::Error| error.to_string();
+    let directory = std::env::temp_dir().join(format!("schism-ext4-{}", std::process::id()));
+    std::fs::create_dir(&directory).map_err(text)?;
+    let image = directory.join("image");
+    let tried = std::fs::File::create(&image)
+        .and_then(|file| file.set_len(64 << 20))
+        .map_err(text)
+        .and_then(|()| ext4::format(&image))
+        .and_then(|()| {
+            // Makes mounts private first, so that nobody else sees this one. It goes with the namespace, and the loop
+            // device with the mount.
+            let mount = ext4::mount_command(&image, &directory);
+            ext4::run(path::command("unshare").args(["--mount", "--"]).arg(mount.get_program()).args(mount.get_args()))
+        });
+    std::fs::remove_file(&image).and_then(|()| std::fs::remove_dir(&directory)).map_err(text)?;
+    tried
 }
 
 /// Runs a command in throw-away namespaces. With `only_enter`, stops before the exec: entering is what is tried.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use schism_cluster::{
-    ClaimedRole, Cluster, ClusterError, ClusterSpec, NodeState, Probe, RecoveryGoal, SandboxInfo, Step, sandbox,
+    ClaimedRole, Cluster, ClusterError, ClusterSpec, DiskKind, NodeState, Probe, RecoveryGoal, SandboxInfo, Step, sandbox,
 };
 use tokio_postgres::NoTls;
 
@@ -64,6 +64,7 @@ impl Start<'_> {
             settings: settings.collect::<BTreeMap<_, _>>(),
             nodes_dir: Path::new(self.results).join("nodes"),
             run_id: self.run_id.to_owned(),
+            disk: DiskKind::Memory,
             client_sites: target.nodes(),
         })
         .await;

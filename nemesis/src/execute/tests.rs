@@ -87,6 +87,12 @@ impl Fake {
             Step::Thaw { node } => {
                 state.frozen.remove(node);
             }
+            Step::Disk { node, action } => {
+                if *action == DiskStep::PowerOff {
+                    state.dead.insert(node.clone());
+                    state.frozen.remove(node);
+                }
+            }
         }
         Ok(())
     }
@@ -100,6 +106,7 @@ fn name(step: &Step) -> String {
         Step::Start { node } => format!("start {node}"),
         Step::Freeze { node } => format!("freeze {node}"),
         Step::Thaw { node } => format!("thaw {node}"),
+        Step::Disk { node, action } => format!("disk {node} {action:?}"),
     }
 }
 

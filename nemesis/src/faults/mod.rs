@@ -3,10 +3,13 @@
 
 mod network;
 mod process;
+mod storage;
 
 pub use network::{Clients, Flap};
 pub(crate) use process::kill;
 pub use process::{FailoverPlan, Rejoin};
+pub use storage::DiskFull;
+pub(crate) use storage::EXT4_DISK;
 
 use schism_seed::Stream;
 
@@ -17,7 +20,7 @@ use crate::{
 };
 
 /// All kinds by family, in the order in which they are listed.
-pub(crate) const FAMILIES: [&[KindInfo]; 2] = [process::KINDS, network::KINDS];
+pub(crate) const FAMILIES: [&[KindInfo]; 3] = [process::KINDS, network::KINDS, storage::KINDS];
 
 /// What is done, with its options.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +38,14 @@ pub enum Fault {
     },
     /// Cut and lifted over and over.
     Flap(Flap),
+    /// Disk shut down, processes killed; mounted and started again at the end.
+    PowerLoss,
+    /// Filled up; emptied at the end.
+    DiskFull(DiskFull),
+    /// Disk shut down under the running servers; mounted and started again at the end.
+    DiskGone,
+    /// Disk read-only under the running servers; mounted and started again at the end.
+    ReadOnly,
 }
 
 impl Fault {
@@ -47,6 +58,10 @@ impl Fault {
             Self::Failover(_) => Kind::Failover,
             Self::Partition { .. } => Kind::Partition,
             Self::Flap(_) => Kind::Flap,
+            Self::PowerLoss => Kind::PowerLoss,
+            Self::DiskFull(_) => Kind::DiskFull,
+            Self::DiskGone => Kind::DiskGone,
+            Self::ReadOnly => Kind::ReadOnly,
         }
     }
 
@@ -58,6 +73,10 @@ impl Fault {
             Kind::Failover => Self::Failover(FailoverPlan::default()),
             Kind::Partition => Self::Partition { clients: Clients::default() },
             Kind::Flap => Self::Flap(Flap::drawn(stream)),
+            Kind::PowerLoss => Self::PowerLoss,
+            Kind::DiskFull => Self::DiskFull(DiskFull::drawn(stream)),
+            Kind::DiskGone => Self::DiskGone,
+            Kind::ReadOnly => Self::ReadOnly,
         }
     }
 
@@ -70,6 +89,10 @@ impl Fault {
             Kind::Failover => Self::Failover(FailoverPlan::read(&mut options)?),
             Kind::Partition => Self::Partition { clients: network::read_clients(target, &mut options)? },
             Kind::Flap => Self::Flap(Flap::read(target, &mut options)?),
+            Kind::PowerLoss => Self::PowerLoss,
+            Kind::DiskFull => Self::DiskFull(DiskFull::read(&mut options)?),
+            Kind::DiskGone => Self::DiskGone,
+            Kind::ReadOnly => Self::ReadOnly,
         };
         options.finish(kind)?;
         Ok(fault)
@@ -79,10 +102,11 @@ impl Fault {
     pub(crate) fn write(&self) -> Options {
         let mut options = Options::default();
         match self {
-            Self::Kill | Self::Pause => {}
+            Self::Kill | Self::Pause | Self::PowerLoss | Self::DiskGone | Self::ReadOnly => {}
             Self::Failover(plan) => plan.write(&mut options),
             Self::Partition { clients } => options.set("clients", clients),
             Self::Flap(flap) => flap.write(&mut options),
+            Self::DiskFull(full) => full.write(&mut options),
         }
         options
     }
@@ -95,6 +119,10 @@ impl Fault {
             Self::Failover(plan) => plan.inject(scene),
             Self::Partition { clients } => network::partition(scene, *clients),
             Self::Flap(flap) => flap.inject(scene),
+            Self::PowerLoss => storage::power_loss(scene.chosen),
+            Self::DiskFull(full) => full.inject(scene),
+            Self::DiskGone => storage::disk_gone(scene.chosen),
+            Self::ReadOnly => storage::read_only(scene.chosen),
         }
     }
 }
