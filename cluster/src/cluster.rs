@@ -206,6 +206,14 @@ impl Cluster {
         Ok(counters.into_iter().map(named).collect())
     }
 
+    /// What the steps of a fault have to tell that only they know (which bits were turned over, that a server refused
+    /// its files), a line each; what was told once is not told again.
+    pub async fn take_notes(&self, fault: u32) -> Vec<String> {
+        let info = self.info();
+        let take = move || info.nodes.iter().flat_map(|node| disk::damage::take_notes(node, fault)).collect();
+        tokio::task::spawn_blocking(take).await.unwrap_or_default()
+    }
+
     /// Everything that the nodes have written so far gets to their disks: what was there before faults begin is not
     /// what a power loss is about. Does nothing where data is in memory.
     pub async fn sync_disks(&self) -> Result<(), StepError> {

@@ -30,6 +30,27 @@ pub enum Gauge {
         /// The node.
         node: String,
     },
+    /// Bits of the node's files that a fault has turned over.
+    FlippedBits {
+        /// The node.
+        node: String,
+        /// The fault's number.
+        fault: u32,
+    },
+    /// Written bytes that a fault has cut off the end of the node's files.
+    MissingBytes {
+        /// The node.
+        node: String,
+        /// The fault's number.
+        fault: u32,
+    },
+    /// How old the files were to which a fault has set the node back, at that moment, in seconds.
+    Staleness {
+        /// The node.
+        node: String,
+        /// The fault's number.
+        fault: u32,
+    },
     /// What the node's servers can still write to its disk, in KiB.
     DiskFree {
         /// The node.
@@ -44,6 +65,9 @@ impl Gauge {
         match self {
             Self::RoundTrip { from, to } => format!("round trip {from}→{to}"),
             Self::DiskAnswer { node } => format!("answer to a write on {node}'s disk"),
+            Self::FlippedBits { node, .. } => format!("flipped in {node}'s files"),
+            Self::MissingBytes { node, .. } => format!("missing from {node}'s files"),
+            Self::Staleness { node, .. } => format!("age of {node}'s files"),
             Self::DiskFree { node } => format!("free on {node}'s disk"),
         }
     }
@@ -54,6 +78,9 @@ impl Gauge {
         match self {
             Self::RoundTrip { .. } => "ms",
             Self::DiskAnswer { .. } => "errno",
+            Self::FlippedBits { .. } => "bits",
+            Self::MissingBytes { .. } => "bytes",
+            Self::Staleness { .. } => "s",
             Self::DiskFree { .. } => "KiB",
         }
     }
@@ -72,6 +99,15 @@ impl Cluster {
                 Ok(all_ms[ROUND_TRIPS / 2])
             }
             Gauge::DiskAnswer { node } => self.of_disk(node, |node| disk::probe(node).map(f64::from)).await,
+            &Gauge::FlippedBits { ref node, fault } => {
+                self.of_disk(node, move |node| disk::damage::flipped_bits(node, fault)).await
+            }
+            &Gauge::MissingBytes { ref node, fault } => {
+                self.of_disk(node, move |node| disk::damage::missing_bytes(node, fault)).await
+            }
+            &Gauge::Staleness { ref node, fault } => {
+                self.of_disk(node, move |node| disk::damage::staleness_s(node, fault)).await
+            }
             Gauge::DiskFree { node } => {
                 self.of_disk(node, |node| disk::free_bytes(node).map(|bytes| bytes as f64 / 1024.0)).await
             }

@@ -71,7 +71,7 @@ mod step;
 mod target;
 
 pub use cluster::{Claim, ClaimedRole, Cluster, CutCounter, Failover, NodeState, Probe, RecoveryGoal};
-pub use disk::{DiskKind, DiskStep};
+pub use disk::{Damage, DiskKind, DiskStep, check_files};
 pub use error::{ClusterError, ExecError, Refused, SandboxError, StepError};
 pub use exec::internal_exec;
 pub use gauge::Gauge;

@@ -25,7 +25,7 @@ use crate::{
     fabric::{Fabric, FabricError},
     injection::{Injection, Scene},
     ledger::Record,
-    overlap::{Undo, expect_beside, undo_beside},
+    overlap::{Undo, expect_beside, starts, undo_beside, withholds},
     process,
     target::{self, NodeClaim, Role},
 };
@@ -376,7 +376,8 @@ impl<F: Fabric> Nemesis<F> {
         self.refuse_late(id)?;
         let expects = expect_beside(&injection.bites, &self.beside(id));
         let seen = expect::check(&self.fabric, &expects).await.map_err(|seen| format!("it does not bite: {seen}"))?;
-        Ok(InForce { detail: injection.detail, seen, effective_ns })
+        let detail = with_notes(vec![injection.detail], self.fabric.take_notes(id).await);
+        Ok(InForce { detail, seen, effective_ns })
     }
 
     /// When the fault has its pulse of this number; `None` when it is over or has no more.
@@ -496,17 +497,23 @@ impl<F: Fabric> Nemesis<F> {
             expects.push(expect::Expect::Follows { node });
         }
         let seen = expect::check(&self.fabric, &expects).await?;
-        let detail = if detail.is_empty() { "nothing to undo".to_owned() } else { detail.join("; ") };
+        let mut notes = self.fabric.take_notes(id).await;
+        for fault in now.iter().filter_map(revived).filter(|&fault| fault != id) {
+            notes.extend(self.fabric.take_notes(fault).await);
+        }
+        let detail = with_notes(detail, notes);
+        let detail = if detail.is_empty() { "nothing to undo".to_owned() } else { detail };
         Ok(Told { detail, seen, effective_ns: Some(effective_ns) })
     }
 
-    /// A start that has to wait becomes part of the undo of the fault that keeps the node frozen.
+    /// A start that has to wait becomes part of the undo of the fault that keeps the node frozen, or dead.
     async fn hand_over(&mut self, id: u32, withheld: Vec<Step>) -> Result<(), String> {
         for step in withheld {
-            let Step::Start { node } = &step else { continue };
-            let freeze = Step::Freeze { node: node.clone() };
+            let Some(node) = starts(&step) else { continue };
             let mut others = self.open.iter_mut().filter(|(other, _)| **other != id);
-            let Some((&holder, open)) = others.find(|(_, open)| open.injection.steps.contains(&freeze)) else {
+            let Some((&holder, open)) =
+                others.find(|(_, open)| open.injection.step_lists().any(|steps| withholds(steps, &step, node)))
+            else {
                 continue;
             };
             if !open.injection.undo.contains(&step) {
@@ -558,6 +565,19 @@ async fn bounded<T>(limit: Duration, action: impl Future<Output = Result<T, Fabr
     }
 }
 
+/// The fault whose damage a step brings to light.
+const fn revived(step: &Step) -> Option<u32> {
+    match step {
+        Step::Disk { action: DiskStep::Revive { fault }, .. } => Some(*fault),
+        _ => None,
+    }
+}
+
+fn with_notes(mut detail: Vec<String>, notes: Vec<String>) -> String {
+    detail.extend(notes);
+    detail.join("; ")
+}
+
 /// What was done, for people.
 fn undone(steps: &[Step]) -> Vec<String> {
     let told = |step: &Step| match step {
@@ -565,6 +585,7 @@ fn undone(steps: &[Step]) -> Vec<String> {
         Step::Thaw { node } => format!("{node} thawed"),
         Step::Start { node } => format!("{node} started"),
         Step::Disk { node, action: DiskStep::Repair } => format!("the disk of {node} works"),
+        Step::Disk { node, action: DiskStep::Revive { .. } } => format!("{node} started"),
         Step::Disk { node, action: DiskStep::Empty } => format!("the disk of {node} emptied"),
         Step::Cut { .. } | Step::Kill { .. } | Step::Freeze { .. } | Step::Disk { .. } => format!("{step:?}"),
     };

@@ -28,6 +28,12 @@ pub enum Kind {
     DiskGone,
     /// Every write to the disk fails.
     ReadOnly,
+    /// Bits of files turn over while nothing runs.
+    BitFlip,
+    /// Files lose their end while nothing runs.
+    Truncate,
+    /// Files are set back to an earlier state.
+    StaleRestore,
 }
 
 /// What faults have in common: the part of the machine that they are about.

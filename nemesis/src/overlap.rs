@@ -11,7 +11,8 @@ use crate::{expect::Expect, grudge::Pairs};
 pub(crate) struct Undo {
     /// To be done now.
     pub(crate) now: Vec<Step>,
-    /// Starts of nodes that another fault keeps frozen: what is started in a frozen node freezes at birth.
+    /// Starts of nodes that another fault keeps frozen: what is started in a frozen node freezes at birth. And starts
+    /// on damaged files, of nodes that another fault keeps down.
     pub(crate) withheld: Vec<Step>,
 }
 
@@ -37,7 +38,13 @@ fn takes(step: &Step) -> Vec<Hold<'_>> {
             DiskStep::PowerOff => vec![Hold::Dead(node), Hold::Broken(node)],
             DiskStep::Break | DiskStep::ReadOnly => vec![Hold::Broken(node)],
             DiskStep::Fill { .. } => vec![Hold::Full(node)],
-            DiskStep::Repair | DiskStep::Empty => vec![],
+            // Damage is done to the dead: the kill before it holds the node.
+            DiskStep::Repair
+            | DiskStep::Empty
+            | DiskStep::Damage { .. }
+            | DiskStep::Snapshot { .. }
+            | DiskStep::Restore { .. }
+            | DiskStep::Revive { .. } => vec![],
         },
         Step::Start { .. } | Step::Thaw { .. } | Step::Cut { .. } | Step::Uncut { .. } => vec![],
     }
@@ -51,7 +58,14 @@ fn gives(step: &Step) -> Option<Hold<'_>> {
         Step::Disk { node, action } => match action {
             DiskStep::Repair => Some(Hold::Broken(node)),
             DiskStep::Empty => Some(Hold::Full(node)),
-            DiskStep::PowerOff | DiskStep::Break | DiskStep::ReadOnly | DiskStep::Fill { .. } => None,
+            DiskStep::Revive { .. } => Some(Hold::Dead(node)),
+            DiskStep::PowerOff
+            | DiskStep::Break
+            | DiskStep::ReadOnly
+            | DiskStep::Fill { .. }
+            | DiskStep::Damage { .. }
+            | DiskStep::Snapshot { .. }
+            | DiskStep::Restore { .. } => None,
         },
         Step::Kill { .. } | Step::Freeze { .. } | Step::Cut { .. } | Step::Uncut { .. } => None,
     }
@@ -70,6 +84,12 @@ pub(crate) fn undo_beside(undo: &[Step], others: &[&[Step]]) -> Undo {
                     result.now.push(Step::Uncut { pairs });
                 }
             }
+            // Only this start knows what to do when a server refuses its files: it waits for whoever holds the node.
+            Step::Disk { node, action: DiskStep::Revive { .. } }
+                if [Hold::Dead(node), Hold::Frozen(node), Hold::Broken(node)].iter().any(held) =>
+            {
+                result.withheld.push(step.clone());
+            }
             _ if gives(step).is_some_and(|hold| held(&hold)) => {}
             // Without its disk it would end at once; whoever gives that back starts it.
             Step::Start { node } if held(&Hold::Broken(node)) => {}
@@ -78,6 +98,24 @@ pub(crate) fn undo_beside(undo: &[Step], others: &[&[Step]]) -> Undo {
         }
     }
     result
+}
+
+/// The node whose servers a step starts.
+pub(crate) fn starts(step: &Step) -> Option<&str> {
+    match step {
+        Step::Start { node } | Step::Disk { node, action: DiskStep::Revive { .. } } => Some(node),
+        _ => None,
+    }
+}
+
+/// Whether these steps are why a start has to wait.
+pub(crate) fn withholds(steps: &[Step], start: &Step, node: &str) -> bool {
+    let holds = |hold: &Hold<'_>| match (hold, start) {
+        (Hold::Frozen(other), _) => *other == node,
+        (Hold::Dead(other) | Hold::Broken(other), Step::Disk { .. }) => *other == node,
+        _ => false,
+    };
+    steps.iter().any(|step| takes(step).iter().any(holds))
 }
 
 fn cut_by(steps: &[&Step], pair: &(String, String)) -> bool {
@@ -95,7 +133,7 @@ pub(crate) fn expect_beside(expects: &[Expect], others: &[&[Step]]) -> Vec<Expec
             let (there, back) = ((from.clone(), to.clone()), (to.clone(), from.clone()));
             !cut_by(&others, &there) && !cut_by(&others, &back)
         }
-        Expect::Running { node } | Expect::Answers { node } => !down(node),
+        Expect::Running { node } | Expect::Answers { node } | Expect::Accepts { node } => !down(node),
         Expect::Measures { gauge: Gauge::DiskAnswer { node }, asked, .. } => {
             !held(&Hold::Broken(node)) && (*asked != 0.0 || !held(&Hold::Full(node)))
         }
@@ -172,6 +210,24 @@ mod tests {
         let undo = [disk("n1", DiskStep::Empty), start("n1")];
         assert_eq!(undo_beside(&undo, &[&gone]).now, undo[..1]);
         assert_eq!(undo_beside(&undo, &[&full]).now, undo[1..]);
+    }
+
+    #[test]
+    fn a_start_on_damaged_files_waits_for_whoever_holds_the_node() {
+        let revive = disk("n1", DiskStep::Revive { fault: 0 });
+        assert_eq!(undo_beside(std::slice::from_ref(&revive), &[]).now, std::slice::from_ref(&revive));
+        for holder in [
+            Step::Kill { node: "n1".into() },
+            Step::Freeze { node: "n1".into() },
+            disk("n1", DiskStep::PowerOff),
+            disk("n1", DiskStep::Break),
+        ] {
+            let holder = [holder];
+            let undo = undo_beside(std::slice::from_ref(&revive), &[&holder]);
+            assert_eq!((undo.now, undo.withheld), (vec![], vec![revive.clone()]));
+            assert!(withholds(&holder, &revive, "n1") && !withholds(&holder, &revive, "n2"));
+        }
+        assert!(!withholds(&[Step::Kill { node: "n1".into() }], &start("n1"), "n1"));
     }
 
     #[test]

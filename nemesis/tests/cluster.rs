@@ -43,6 +43,8 @@ const CASES: &[Case] = &[
     case!("basic-redis", "redis/sentinel"),
     case!("disk-postgres", "postgres/async"),
     case!("disk-redis", "redis/sentinel", "appendfsync" = "everysec", "sentinel-fast" = "yes"),
+    case!("damage-postgres", "postgres/async"),
+    case!("damage-redis", "redis/sentinel", "appendfsync" = "everysec", "sentinel-fast" = "yes"),
 ];
 
 fn main() -> ExitCode {
@@ -75,7 +77,10 @@ fn tests() -> Anything {
         println!("skipped: no sandbox on this machine: {missing}");
         return Ok(());
     }
-    for case in CASES {
+    // `cargo test --test cluster -- disk` runs those whose name begins so.
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let wants = |case: &&Case| wanted.is_empty() || wanted.iter().any(|prefix| case.name.starts_with(prefix));
+    for case in CASES.iter().filter(wants) {
         let program = if case.target.starts_with("postgres") { "postgres" } else { "redis-server" };
         let installed = capabilities.servers.iter().any(|server| server.name == program && server.path.is_some());
         if installed {

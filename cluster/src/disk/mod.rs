@@ -5,7 +5,9 @@
 //! and what was synced, and so only it can lose power, fill up, die or turn read-only.
 
 mod ballast;
+pub(crate) mod damage;
 pub(crate) mod ext4;
+mod files;
 
 use std::fs;
 use std::io::{self, Write};
@@ -16,6 +18,8 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
+pub use self::damage::Damage;
+pub use self::files::check_files;
 use crate::error::{Doing, StepError};
 use crate::info::{NodeInfo, SandboxInfo};
 use crate::process;
@@ -65,19 +69,53 @@ pub enum DiskStep {
     },
     /// Removes that file; on a disk that does not work just now, when it is repaired.
     Empty,
+    /// Damages files of a node whose processes are dead; what they were is kept. Undone by [`DiskStep::Revive`].
+    Damage {
+        /// The fault's number.
+        fault: u32,
+        /// Which; see [`check_files`].
+        files: String,
+        /// How.
+        how: Damage,
+        /// Decides where.
+        seed: u64,
+    },
+    /// Copies files as they are at one moment, for [`DiskStep::Restore`].
+    Snapshot {
+        /// The fault's number.
+        fault: u32,
+        /// Which; see [`check_files`].
+        files: String,
+    },
+    /// Sets files of a node whose processes are dead back to the fault's snapshot; what they were is kept. Undone by
+    /// [`DiskStep::Revive`].
+    Restore {
+        /// The fault's number.
+        fault: u32,
+    },
+    /// Starts the servers on what the fault has left of their files. If one ends within 2 s, or if this is done again,
+    /// because they did not serve, they get the files that were kept, and are started with those.
+    Revive {
+        /// The fault's number.
+        fault: u32,
+    },
 }
 
 impl DiskStep {
     pub(crate) fn run(&self, info: &SandboxInfo, node: &NodeInfo) -> Result<(), StepError> {
-        if !ext4::image(info, node).exists() {
-            return Err(failed(node, "its data is in memory: this fault needs a disk"));
-        }
         // The run and the guardian may both repair it.
         let lock = fs::File::create(node.directory.join("disk.lock")).doing(|| "make disk.lock".to_owned())?;
         let _lock = Flock::lock(lock, FlockArg::LockExclusive)
             .map_err(|refused| refused.1)
             .doing(|| format!("lock {}/disk.lock", node.directory.display()))?;
         match self {
+            Self::Damage { fault, files, how, seed } => damage::damage(node, *fault, files, how, *seed),
+            Self::Snapshot { fault, files } => damage::snapshot(node, *fault, files),
+            Self::Restore { fault } => damage::restore(node, *fault),
+            Self::Revive { fault } => damage::revive(info, node, *fault),
+            _ if !ext4::image(info, node).exists() => {
+                Err(failed(node, "its data is in memory: this fault needs a disk"))
+            }
             Self::PowerOff => power_off(node),
             Self::Break => ext4::shut_down(node),
             Self::ReadOnly => ext4::abort(node),

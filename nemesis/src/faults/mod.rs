@@ -8,7 +8,7 @@ mod storage;
 pub use network::{Clients, Flap};
 pub(crate) use process::kill;
 pub use process::{FailoverPlan, Rejoin};
-pub use storage::DiskFull;
+pub use storage::{BitFlip, DiskFull, StaleRestore, Truncate};
 pub(crate) use storage::EXT4_DISK;
 
 use schism_seed::Stream;
@@ -46,6 +46,12 @@ pub enum Fault {
     DiskGone,
     /// Disk read-only under the running servers; mounted and started again at the end.
     ReadOnly,
+    /// Killed, bits turned over; started at the end.
+    BitFlip(BitFlip),
+    /// Killed, an end cut off; started at the end.
+    Truncate(Truncate),
+    /// Copied; killed, set back and started at the end.
+    StaleRestore(StaleRestore),
 }
 
 impl Fault {
@@ -62,6 +68,9 @@ impl Fault {
             Self::DiskFull(_) => Kind::DiskFull,
             Self::DiskGone => Kind::DiskGone,
             Self::ReadOnly => Kind::ReadOnly,
+            Self::BitFlip(_) => Kind::BitFlip,
+            Self::Truncate(_) => Kind::Truncate,
+            Self::StaleRestore(_) => Kind::StaleRestore,
         }
     }
 
@@ -77,6 +86,9 @@ impl Fault {
             Kind::DiskFull => Self::DiskFull(DiskFull::drawn(stream)),
             Kind::DiskGone => Self::DiskGone,
             Kind::ReadOnly => Self::ReadOnly,
+            Kind::BitFlip => Self::BitFlip(BitFlip::drawn(stream)),
+            Kind::Truncate => Self::Truncate(Truncate::drawn(stream)),
+            Kind::StaleRestore => Self::StaleRestore(StaleRestore::default()),
         }
     }
 
@@ -93,6 +105,9 @@ impl Fault {
             Kind::DiskFull => Self::DiskFull(DiskFull::read(&mut options)?),
             Kind::DiskGone => Self::DiskGone,
             Kind::ReadOnly => Self::ReadOnly,
+            Kind::BitFlip => Self::BitFlip(BitFlip::read(&mut options)?),
+            Kind::Truncate => Self::Truncate(Truncate::read(&mut options)?),
+            Kind::StaleRestore => Self::StaleRestore(StaleRestore::read(&mut options)?),
         };
         options.finish(kind)?;
         Ok(fault)
@@ -107,6 +122,9 @@ impl Fault {
             Self::Partition { clients } => options.set("clients", clients),
             Self::Flap(flap) => flap.write(&mut options),
             Self::DiskFull(full) => full.write(&mut options),
+            Self::BitFlip(flip) => flip.write(&mut options),
+            Self::Truncate(truncate) => truncate.write(&mut options),
+            Self::StaleRestore(restore) => restore.write(&mut options),
         }
         options
     }
@@ -123,6 +141,9 @@ impl Fault {
             Self::DiskFull(full) => full.inject(scene),
             Self::DiskGone => storage::disk_gone(scene.chosen),
             Self::ReadOnly => storage::read_only(scene.chosen),
+            Self::BitFlip(flip) => flip.inject(scene),
+            Self::Truncate(truncate) => truncate.inject(scene),
+            Self::StaleRestore(restore) => restore.inject(scene),
         }
     }
 }
