@@ -85,7 +85,9 @@ impl Expect {
             Self::Frozen { node } => state(fabric, node, |state| *state == NodeState::Frozen),
             Self::Running { node } => state(fabric, node, |state| matches!(state, NodeState::Running { .. })),
             Self::Mute { node } => claim(fabric, node, |role| role == ClaimedRole::Unreachable).await,
-            Self::Answers { node } | Self::Accepts { node } => claim(fabric, node, |role| role != ClaimedRole::Unreachable).await,
+            Self::Answers { node } | Self::Accepts { node } => {
+                claim(fabric, node, |role| role != ClaimedRole::Unreachable).await
+            }
             Self::Primary { node } => claim(fabric, node, |role| role == ClaimedRole::Primary).await,
             Self::Follows { node } => claim(fabric, node, |role| role == ClaimedRole::Replica).await,
             // Looked at by measuring.

@@ -127,7 +127,8 @@ pub(crate) fn expect_beside(expects: &[Expect], others: &[&[Step]]) -> Vec<Expec
     let others: Vec<&Step> = others.iter().copied().flatten().collect();
     let held = |hold: &Hold<'_>| others.iter().any(|step| takes(step).contains(hold));
     // With its disk full a server may stop at any moment.
-    let down = |node: &str| [Hold::Dead(node), Hold::Frozen(node), Hold::Broken(node), Hold::Full(node)].iter().any(held);
+    let down =
+        |node: &str| [Hold::Dead(node), Hold::Frozen(node), Hold::Broken(node), Hold::Full(node)].iter().any(held);
     let possible = |expect: &&Expect| match expect {
         Expect::Reached { from, to } => {
             let (there, back) = ((from.clone(), to.clone()), (to.clone(), from.clone()));

@@ -273,7 +273,7 @@ pub(super) fn revive(info: &SandboxInfo, node: &NodeInfo, fault: u32) -> Result<
     // Asked again: whoever waited for the servers to serve on the damaged files has waited in vain.
     if folder.has("started") {
         let name = node.processes.first().map_or("", |server| &server.name);
-        let server = ended(node).map_or(format!("{name} did not serve on"), |server| refusal(server));
+        let server = ended(node).map_or(format!("{name} did not serve on"), refusal);
         return originals(node, &folder, &server, start);
     }
     start()?;

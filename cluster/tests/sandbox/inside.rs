@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use schism_cluster::{
-    ClaimedRole, Cluster, ClusterError, ClusterSpec, DiskKind, NodeState, Probe, RecoveryGoal, SandboxInfo, Step, sandbox,
+    ClaimedRole, Cluster, ClusterError, ClusterSpec, DiskKind, NodeState, Probe, RecoveryGoal, SandboxInfo, Step,
+    sandbox,
 };
 use tokio_postgres::NoTls;
 

@@ -8,8 +8,8 @@ mod storage;
 pub use network::{Clients, Flap};
 pub(crate) use process::kill;
 pub use process::{FailoverPlan, Rejoin};
-pub use storage::{BitFlip, DiskFull, StaleRestore, Truncate};
 pub(crate) use storage::EXT4_DISK;
+pub use storage::{BitFlip, DiskFull, StaleRestore, Truncate};
 
 use schism_seed::Stream;
 

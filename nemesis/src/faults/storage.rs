@@ -458,7 +458,10 @@ mod tests {
         assert_eq!(restore(1_000).pulses[0].after_ms, 9_000);
         assert_eq!(restore(60_000).pulses[0].after_ms, 5_000);
         let [pulse] = &restore(1_000).pulses[..] else { panic!() };
-        assert!(matches!(pulse.steps[..], [Step::Kill { .. }, Step::Kill { .. }, Step::Disk { .. }, Step::Disk { .. }]));
+        assert!(matches!(
+            pulse.steps[..],
+            [Step::Kill { .. }, Step::Kill { .. }, Step::Disk { .. }, Step::Disk { .. }]
+        ));
     }
 
     #[test]

@@ -14,13 +14,14 @@ pub struct NamedSchedule {
     pub toml: &'static str,
 }
 
-const NAMED: [NamedSchedule; 6] = [
+const NAMED: [NamedSchedule; 7] = [
     NamedSchedule { name: "isolate-primary", toml: include_str!("../../schedules/isolate-primary.toml") },
     NamedSchedule { name: "cut-then-failover", toml: include_str!("../../schedules/cut-then-failover.toml") },
     NamedSchedule { name: "promote-during-cut", toml: include_str!("../../schedules/promote-during-cut.toml") },
     NamedSchedule { name: "kill-restart", toml: include_str!("../../schedules/kill-restart.toml") },
     NamedSchedule { name: "power-loss", toml: include_str!("../../schedules/power-loss.toml") },
     NamedSchedule { name: "disk-full", toml: include_str!("../../schedules/disk-full.toml") },
+    NamedSchedule { name: "wal-full", toml: include_str!("../../schedules/wal-full.toml") },
 ];
 
 impl NamedSchedule {
