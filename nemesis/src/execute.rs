@@ -482,9 +482,12 @@ impl<F: Fabric> Nemesis<F> {
     async fn lift(&mut self, id: u32) -> Result<Told, String> {
         let injection = self.injection(id)?;
         let Undo { now, withheld } = undo_beside(&injection.undo, &self.beside(id));
-        let mut effective_ns = self.run_steps(&now).await?;
+        // Watching what was started is no part of undoing it: the moment is before.
+        let (watching, acting): (Vec<Step>, Vec<Step>) = now.iter().cloned().partition(watches);
+        let mut effective_ns = self.run_steps(&acting).await?;
+        self.run_steps(&watching).await?;
         self.hand_over(id, withheld).await?;
-        let mut detail = undone(&now);
+        let mut detail = undone(&acting);
         if !injection.pulses.is_empty() {
             let done = self.open.get(&id).map_or(0, |open| open.pulses_done);
             detail.push(format!("{done} of {} changes made while it was in force", injection.pulses.len()));
@@ -563,6 +566,10 @@ async fn bounded<T>(limit: Duration, action: impl Future<Output = Result<T, Fabr
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(_) => Err(format!("no end after {} s", limit.as_secs())),
     }
+}
+
+const fn watches(step: &Step) -> bool {
+    matches!(step, Step::Disk { action: DiskStep::Judge { .. }, .. })
 }
 
 /// The fault whose damage a step brings to light.

@@ -44,7 +44,8 @@ fn takes(step: &Step) -> Vec<Hold<'_>> {
             | DiskStep::Damage { .. }
             | DiskStep::Snapshot { .. }
             | DiskStep::Restore { .. }
-            | DiskStep::Revive { .. } => vec![],
+            | DiskStep::Revive { .. }
+            | DiskStep::Judge { .. } => vec![],
         },
         Step::Start { .. } | Step::Thaw { .. } | Step::Cut { .. } | Step::Uncut { .. } => vec![],
     }
@@ -65,7 +66,8 @@ fn gives(step: &Step) -> Option<Hold<'_>> {
             | DiskStep::Fill { .. }
             | DiskStep::Damage { .. }
             | DiskStep::Snapshot { .. }
-            | DiskStep::Restore { .. } => None,
+            | DiskStep::Restore { .. }
+            | DiskStep::Judge { .. } => None,
         },
         Step::Kill { .. } | Step::Freeze { .. } | Step::Cut { .. } | Step::Uncut { .. } => None,
     }
@@ -85,7 +87,7 @@ pub(crate) fn undo_beside(undo: &[Step], others: &[&[Step]]) -> Undo {
                 }
             }
             // Only this start knows what to do when a server refuses its files: it waits for whoever holds the node.
-            Step::Disk { node, action: DiskStep::Revive { .. } }
+            Step::Disk { node, action: DiskStep::Revive { .. } | DiskStep::Judge { .. } }
                 if [Hold::Dead(node), Hold::Frozen(node), Hold::Broken(node)].iter().any(held) =>
             {
                 result.withheld.push(step.clone());
@@ -100,10 +102,12 @@ pub(crate) fn undo_beside(undo: &[Step], others: &[&[Step]]) -> Undo {
     result
 }
 
-/// The node whose servers a step starts.
+/// The node whose servers a step starts, or watches as they start.
 pub(crate) fn starts(step: &Step) -> Option<&str> {
     match step {
-        Step::Start { node } | Step::Disk { node, action: DiskStep::Revive { .. } } => Some(node),
+        Step::Start { node } | Step::Disk { node, action: DiskStep::Revive { .. } | DiskStep::Judge { .. } } => {
+            Some(node)
+        }
         _ => None,
     }
 }
@@ -215,8 +219,8 @@ mod tests {
 
     #[test]
     fn a_start_on_damaged_files_waits_for_whoever_holds_the_node() {
-        let revive = disk("n1", DiskStep::Revive { fault: 0 });
-        assert_eq!(undo_beside(std::slice::from_ref(&revive), &[]).now, std::slice::from_ref(&revive));
+        let revive = [disk("n1", DiskStep::Revive { fault: 0 }), disk("n1", DiskStep::Judge { fault: 0 })];
+        assert_eq!(undo_beside(&revive, &[]).now, revive);
         for holder in [
             Step::Kill { node: "n1".into() },
             Step::Freeze { node: "n1".into() },
@@ -224,9 +228,9 @@ mod tests {
             disk("n1", DiskStep::Break),
         ] {
             let holder = [holder];
-            let undo = undo_beside(std::slice::from_ref(&revive), &[&holder]);
-            assert_eq!((undo.now, undo.withheld), (vec![], vec![revive.clone()]));
-            assert!(withholds(&holder, &revive, "n1") && !withholds(&holder, &revive, "n2"));
+            let undo = undo_beside(&revive, &[&holder]);
+            assert_eq!((undo.now, undo.withheld), (vec![], revive.to_vec()));
+            assert!(revive.iter().all(|step| withholds(&holder, step, "n1") && !withholds(&holder, step, "n2")));
         }
         assert!(!withholds(&[Step::Kill { node: "n1".into() }], &start("n1"), "n1"));
     }

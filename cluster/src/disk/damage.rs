@@ -262,44 +262,42 @@ fn impose(node: &NodeInfo, text: &str, tree: &Path) -> Result<usize, StepError> 
     Ok(changed)
 }
 
-/// Starts the servers of a damaged node. If one refuses, all get the original files back and are started with those.
-pub(super) fn revive(info: &SandboxInfo, node: &NodeInfo, fault: u32) -> Result<(), StepError> {
+/// Starts the servers of a damaged node.
+pub(super) fn revive(info: &SandboxInfo, node: &NodeInfo) -> Result<(), StepError> {
+    node.processes.iter().try_for_each(|process| step::start_process(info, node, process))
+}
+
+/// Watches whether they stay. If one ends, all get the original files back and are started with those. Asked again,
+/// whoever waited for them to serve has waited in vain: the same.
+pub(super) fn judge(info: &SandboxInfo, node: &NodeInfo, fault: u32) -> Result<(), StepError> {
     let folder = Folder::of(node, fault);
-    let start = || node.processes.iter().try_for_each(|process| step::start_process(info, node, process));
     if !folder.has("done") || folder.has("put-back") {
-        return start();
+        return Ok(());
     }
-    let what = || format!("note what became of {}", node.name);
-    // Asked again: whoever waited for the servers to serve on the damaged files has waited in vain.
-    if folder.has("started") {
+    if folder.has("watched") {
         let name = node.processes.first().map_or("", |server| &server.name);
-        let server = ended(node).map_or(format!("{name} did not serve on"), refusal);
-        return originals(node, &folder, &server, start);
+        let refused = ended(node).map_or(format!("{name} did not serve on"), refusal);
+        return originals(info, node, &folder, &refused);
     }
-    start()?;
-    folder.mark("started", "").doing(what)?;
     let until = Instant::now() + REFUSED_WITHIN;
     while Instant::now() < until {
         if let Some(server) = ended(node) {
-            return originals(node, &folder, &refusal(server), start);
+            return originals(info, node, &folder, &refusal(server));
         }
         std::thread::sleep(POLL);
     }
+    let what = || format!("note what became of {}", node.name);
+    folder.mark("watched", "").doing(what)?;
     Ok(folder.note("the servers started on the damaged files").doing(what)?)
 }
 
-fn originals(
-    node: &NodeInfo,
-    folder: &Folder,
-    refused: &str,
-    start: impl Fn() -> Result<(), StepError>,
-) -> Result<(), StepError> {
+fn originals(info: &SandboxInfo, node: &NodeInfo, folder: &Folder, refused: &str) -> Result<(), StepError> {
     let what = || format!("note what became of {}", node.name);
     process::kill_all(node)?;
     put_back(node, folder)?;
     folder.mark("put-back", "").doing(what)?;
     folder.note(&format!("{refused} the damaged files; the original ones were put back")).doing(what)?;
-    start()
+    revive(info, node)
 }
 
 fn refusal(server: &ProcessSpec) -> String {

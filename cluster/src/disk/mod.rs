@@ -93,9 +93,14 @@ pub enum DiskStep {
         /// The fault's number.
         fault: u32,
     },
-    /// Starts the servers on what the fault has left of their files. If one ends within 2 s, or if this is done again,
-    /// because they did not serve, they get the files that were kept, and are started with those.
+    /// Starts the servers on what the fault has left of their files. [`DiskStep::Judge`] goes after it.
     Revive {
+        /// The fault's number.
+        fault: u32,
+    },
+    /// Watches for 2 s whether they stay. If one ends, or if this is done again because they did not serve, they get
+    /// the files that were kept, and are started with those.
+    Judge {
         /// The fault's number.
         fault: u32,
     },
@@ -112,7 +117,8 @@ impl DiskStep {
             Self::Damage { fault, files, how, seed } => damage::damage(node, *fault, files, how, *seed),
             Self::Snapshot { fault, files } => damage::snapshot(node, *fault, files),
             Self::Restore { fault } => damage::restore(node, *fault),
-            Self::Revive { fault } => damage::revive(info, node, *fault),
+            Self::Revive { .. } => damage::revive(info, node),
+            Self::Judge { fault } => damage::judge(info, node, *fault),
             _ if !ext4::image(info, node).exists() => {
                 Err(failed(node, "its data is in memory: this fault needs a disk"))
             }

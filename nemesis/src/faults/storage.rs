@@ -341,7 +341,7 @@ impl StaleRestore {
         Injection {
             steps: disk(victims, &DiskStep::Snapshot { fault, files: self.files.clone() }),
             pulses: vec![Pulse { after_ms, steps, bites }],
-            undo: disk(victims, &DiskStep::Revive { fault }),
+            undo: revived(victims, fault),
             victims: victims.to_vec(),
             detail: format!("the files of {} copied, to be restored after {asked} s", victims.join(", ")),
             heals: accepting(victims),
@@ -361,6 +361,11 @@ fn drawn_files(stream: &mut Stream) -> String {
 fn read_files(options: &mut Options, default: &str) -> Result<String, OptionError> {
     let checked = |text: &str| check_files(text).map(|()| text.to_owned());
     Ok(options.parsed("files", checked)?.unwrap_or_else(|| default.to_owned()))
+}
+
+/// All are started before any is watched.
+fn revived(nodes: &[String], fault: u32) -> Vec<Step> {
+    [disk(nodes, &DiskStep::Revive { fault }), disk(nodes, &DiskStep::Judge { fault })].concat()
 }
 
 fn accepting(nodes: &[String]) -> Vec<Expect> {
@@ -393,7 +398,7 @@ fn damaged(
     Injection {
         steps,
         bites,
-        undo: disk(victims, &DiskStep::Revive { fault }),
+        undo: revived(victims, fault),
         heals: accepting(victims),
         victims: victims.to_vec(),
         detail,
