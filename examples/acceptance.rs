@@ -216,6 +216,80 @@ const CASES: &[Case] = &[
         seeds: 3,
         judge: Run::no_anomalies,
     },
+    // What a kill cannot show: what was written and not synced is gone.
+    Case {
+        name: "postgres-power-loss-fsync-off",
+        args: &["postgres/single", "--workload", "set", "--schedule", "power-loss", "--set", "fsync=off"],
+        seeds: 5,
+        judge: |run| run.expect_code(1).and_then(|()| run.lost_some()),
+    },
+    Case {
+        name: "postgres-power-loss",
+        args: &["postgres/single", "--workload", "set", "--schedule", "power-loss"],
+        seeds: 5,
+        judge: |run| run.expect_code(0).and_then(|()| run.lost_none()),
+    },
+    // Three times wal_writer_delay (200 ms), says the manual; and the time until the power goes.
+    Case {
+        name: "postgres-power-loss-async-commit",
+        args: &["postgres/single", "--workload", "set", "--schedule", "power-loss", "--set", "synchronous_commit=off"],
+        seeds: 5,
+        judge: |run| run.lost_within(0.8),
+    },
+    Case {
+        name: "redis-power-loss-always",
+        args: &["redis/single", "--workload", "set", "--schedule", "power-loss", "--set", "appendfsync=always"],
+        seeds: 5,
+        judge: |run| run.expect_code(0).and_then(|()| run.lost_none()),
+    },
+    // A second, and up to another one while the sync before it is late.
+    Case {
+        name: "redis-power-loss-everysec",
+        args: &["redis/single", "--workload", "set", "--schedule", "power-loss", "--set", "appendfsync=everysec"],
+        seeds: 5,
+        judge: |run| run.lost_within(2.0),
+    },
+    Case {
+        name: "redis-power-loss-no",
+        args: &["redis/single", "--workload", "set", "--schedule", "power-loss", "--set", "appendfsync=no"],
+        seeds: 5,
+        judge: |run| run.expect_code(1).and_then(|()| run.lost_some()),
+    },
+    // Inserts are refused for ten seconds, and none that was acknowledged may be gone for it.
+    Case {
+        name: "postgres-disk-full",
+        args: &["postgres/single", "--workload", "set", "--schedule", "disk-full", "--clients", "16", "--rate", "0"],
+        seeds: 5,
+        judge: |run| {
+            run.expect_code(0)?;
+            let stopped_s = run.result["availability"]["faults"][0]["rto-write"]["cluster-s"].as_f64().unwrap_or(0.0);
+            ensure(stopped_s > 5.0, format!("writes went on after {stopped_s:.1} s on a full disk"))?;
+            run.lost_none()
+        },
+    },
+    // Not only writes stop here: the server panics, and fails to recover until there is room again.
+    Case {
+        name: "postgres-wal-full",
+        args: &[
+            "postgres/single",
+            "--workload",
+            "list-append",
+            "--schedule",
+            "wal-full",
+            "--clients",
+            "32",
+            "--rate",
+            "0",
+        ],
+        seeds: 5,
+        judge: |run| {
+            run.expect_code(0)?;
+            let log = std::fs::read_to_string(run.directory()?.join("nodes/n1/postgres.log"));
+            let panicked = log.map_err(|error| error.to_string())?.contains("PANIC:");
+            ensure(panicked, "the log never ran out of room".to_owned())?;
+            Ok(format!("recovered from a PANIC, RTO {}", run.rto()))
+        },
+    },
     Case {
         name: "redis-single-aof-always-kill",
         args: &["redis/single", "--workload", "set", "--faults", "kill", "--set", "appendfsync=always"],
@@ -297,6 +371,26 @@ impl Run {
         let most_ms = samples.filter_map(|sample| sample["offset-ms"].as_f64()).map(f64::abs).fold(0.0, f64::max);
         ensure((most_ms - 3.6e6).abs() < 1_000.0, format!("the clocks were off by {most_ms} ms at most"))?;
         Ok(format!("valid, {faults} jumps, {} acknowledged, RTO {}", self.number("set", "acknowledged")?, self.rto()))
+    }
+
+    fn lost_none(&self) -> Judged {
+        ensure(self.list("set", "lost")? == 0, "acknowledged writes lost".to_owned())?;
+        Ok(format!("valid, {} acknowledged, RTO {}", self.number("set", "acknowledged")?, self.rto()))
+    }
+
+    fn lost_some(&self) -> Judged {
+        let lost = self.list("set", "lost")?;
+        ensure(lost > 0, "nothing lost".to_owned())?;
+        Ok(format!("lost {lost} of {} acknowledged", self.number("set", "acknowledged")?))
+    }
+
+    /// Whether and how much is chance; that it is of so short a time is not.
+    fn lost_within(&self, limit_s: f64) -> Judged {
+        let lost = self.list("set", "lost")?;
+        self.expect_code(i32::from(lost > 0))?;
+        let window_s = if lost > 0 { self.rpo_window_s()? } else { 0.0 };
+        ensure(window_s <= limit_s, format!("losses span {window_s:.2} s, expected <= {limit_s}"))?;
+        Ok(format!("lost {lost} of {} acknowledged within {window_s:.2} s", self.number("set", "acknowledged")?))
     }
 
     fn rpo_window_s(&self) -> Result<f64, String> {
@@ -537,7 +631,8 @@ fn main() -> ExitCode {
         return ExitCode::from(254);
     }
     let wants = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
-    let schism = PathBuf::from("target/release/schism");
+    // Another build than the release is for trying out a case.
+    let schism = std::env::var_os("SCHISM").map_or_else(|| PathBuf::from("target/release/schism"), PathBuf::from);
     let mut tally = Tally::default();
     let mut isolated_lost = Vec::new();
     for case in CASES.iter().filter(|case| wants(case.name)) {

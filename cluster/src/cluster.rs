@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 
 use crate::database::{Backend, Fabric};
+use crate::disk;
 use crate::error::{ClusterError, Doing, StepError};
 use crate::info::{ClusterSpec, NodeInfo, SandboxInfo};
 use crate::link::LinkThread;
@@ -222,14 +223,35 @@ impl Cluster {
         Ok(counters.into_iter().map(named).collect())
     }
 
+    /// What the steps of a fault have to tell that only they know (which bits were turned over, that a server refused
+    /// its files), a line each; what was told once is not told again.
+    pub async fn take_notes(&self, fault: u32) -> Vec<String> {
+        let info = self.info();
+        let take = move || info.nodes.iter().flat_map(|node| disk::damage::take_notes(node, fault)).collect();
+        tokio::task::spawn_blocking(take).await.unwrap_or_default()
+    }
+
+    /// Everything that the nodes have written so far gets to their disks: what was there before faults begin is not
+    /// what a power loss is about. Does nothing where data is in memory.
+    pub async fn sync_disks(&self) -> Result<(), StepError> {
+        let info = self.info();
+        tokio::task::spawn_blocking(move || disk::sync_all(&info)).await.map_err(|_| StepError::Abandoned)?
+    }
+
     /// What faults have left in the running cluster: nothing, once they are healed.
     pub async fn remains(&self) -> Result<Vec<String>, StepError> {
         let cuts = self.cut_counters().await?;
         let mut found: Vec<String> = cuts.into_iter().map(|cut| format!("cut {}→{}", cut.from, cut.to)).collect();
-        found.extend(tokio::task::spawn_blocking(switch::remains).await.map_err(|_| StepError::Abandoned)??);
         let info = self.info();
-        let clocks = tokio::task::spawn_blocking(move || clock::remains(&info));
-        found.extend(clocks.await.map_err(|_| StepError::Abandoned)??);
+        let look = move || -> Result<Vec<String>, StepError> {
+            let mut found = switch::remains()?;
+            found.extend(clock::remains(&info)?);
+            for node in &info.nodes {
+                found.extend(disk::remains(&info, node).doing(|| format!("look at the disk of {}", node.name))?);
+            }
+            Ok(found)
+        };
+        found.extend(tokio::task::spawn_blocking(look).await.map_err(|_| StepError::Abandoned)??);
         Ok(found)
     }
 

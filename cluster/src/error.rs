@@ -130,6 +130,14 @@ pub enum StepError {
         /// Why.
         reason: String,
     },
+    /// The node's disk did not do as it was told.
+    #[error("{node}: {problem}")]
+    Disk {
+        /// The node.
+        node: String,
+        /// What went wrong.
+        problem: String,
+    },
     /// The task that ran the step ended early.
     #[error("the step was abandoned")]
     Abandoned,

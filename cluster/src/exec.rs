@@ -92,6 +92,9 @@ fn enter_node(spec: &ExecSpec) -> Result<(), ExecError> {
     let netns = fs::File::open(&spec.netns).doing(|| format!("open {}", spec.netns.display()))?;
     setns(netns, CloneFlags::CLONE_NEWNET).doing(|| format!("enter {}", spec.netns.display()))?;
     unshare(CloneFlags::CLONE_NEWNS).doing(|| "make a mount namespace".to_owned())?;
+    // What is mounted and unmounted below /run is so here too, and not the other way round.
+    mount(None::<&str>, "/run", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)
+        .doing(|| "follow the mounts below /run".to_owned())?;
     for (name, target) in [("tmp", "/tmp"), ("shm", "/dev/shm")] {
         let source = spec.directory.join(name);
         mount(Some(&source), target, None::<&str>, MsFlags::MS_BIND, None::<&str>)

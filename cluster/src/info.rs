@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::disk::DiskKind;
 use crate::target::TargetName;
 
 /// What to start.
@@ -19,6 +20,8 @@ pub struct ClusterSpec {
     pub nodes_dir: PathBuf,
     /// The run's name, as given to [`crate::sandbox::spawn_inside`].
     pub run_id: String,
+    /// What each node's data is on.
+    pub disk: DiskKind,
     /// How many client namespaces to make; site `i` (from 0) is host `c{i+1}`, beside node `n{i+1}`.
     pub client_sites: u32,
 }

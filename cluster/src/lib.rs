@@ -10,7 +10,7 @@
 //!
 //! ```no_run
 //! use std::ffi::OsString;
-//! use schism_cluster::{Cluster, ClusterSpec, RecoveryGoal, Step, sandbox};
+//! use schism_cluster::{Cluster, ClusterSpec, DiskKind, RecoveryGoal, Step, sandbox};
 //!
 //! // One program in three roles, as its first argument says.
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -38,6 +38,7 @@
 //!             settings: [("fsync".to_owned(), "off".to_owned())].into(),
 //!             nodes_dir: "/tmp/results/nodes".into(),
 //!             run_id: "demo".to_owned(),
+//!             disk: DiskKind::Memory,
 //!             client_sites: 3,
 //!         })
 //!         .await?;
@@ -51,12 +52,12 @@
 //! }
 //! ```
 //!
-//! Not done here: other releases than the one installed, disks of their own (data is in memory, so `fsync` is free),
-//! libfaketime.
+//! Not done here: other releases than the one installed, libfaketime.
 
 mod clock;
 mod cluster;
 mod database;
+mod disk;
 mod error;
 mod exec;
 mod gauge;
@@ -75,6 +76,7 @@ mod target;
 
 pub use clock::{ClockChange, SKEW_MAX_MS};
 pub use cluster::{Claim, ClaimedRole, Cluster, CutCounter, Failover, NodeState, Probe, RecoveryGoal};
+pub use disk::{Damage, DiskKind, DiskStep, check_files};
 pub use error::{ClusterError, ExecError, Refused, SandboxError, StepError};
 pub use exec::internal_exec;
 pub use gauge::{DatagramGauge, Gauge};

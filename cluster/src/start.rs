@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::database::postgres::{self, Postgres};
 use crate::database::redis::{self, Redis};
 use crate::database::{Backend, Fabric, POLL, log_tails, make_directory};
+use crate::disk::{self, DiskKind};
 use crate::error::{ClusterError, Doing, StepError};
 use crate::info::{ClusterSpec, NodeInfo, ProcessSpec, SandboxInfo, SiteInfo};
 use crate::network::{self, netns_file, node_address, site_address};
@@ -89,7 +90,15 @@ pub(crate) async fn build_fabric(spec: &ClusterSpec, helper: &Path, links: Handl
         nodes,
         sites,
     };
+    make_disks(spec.disk, &info).await?;
     Ok(Fabric { info, hosts: hosts.into_iter().map(|host| (host.name.clone(), Arc::new(host))).collect(), links })
+}
+
+async fn make_disks(kind: DiskKind, info: &SandboxInfo) -> Result<(), ClusterError> {
+    let DiskKind::Ext4 { size_mb } = kind else { return Ok(()) };
+    let info = info.clone();
+    let make = move || info.nodes.iter().try_for_each(|node| disk::ext4::create(&info, node, size_mb));
+    Ok(tokio::task::spawn_blocking(make).await.map_err(|_| StepError::Abandoned)??)
 }
 
 fn node(index: u32, cgroup_root: Option<&Path>) -> NodeInfo {
@@ -111,7 +120,7 @@ fn site(index: u32) -> SiteInfo {
 
 fn make_node_directories(node: &NodeInfo, nodes_dir: &Path) -> Result<(), ClusterError> {
     make_directory(&node.directory, 0o755)?;
-    for (name, mode) in [("tmp", 0o1777), ("shm", 0o1777), ("socket", 0o700)] {
+    for (name, mode) in [("tmp", 0o1777), ("shm", 0o1777), ("socket", 0o700), ("disk", 0o755)] {
         make_directory(&node.directory.join(name), mode)?;
     }
     if let Some(cgroup) = &node.cgroup {
@@ -124,16 +133,20 @@ fn make_node_directories(node: &NodeInfo, nodes_dir: &Path) -> Result<(), Cluste
 /// Writes all files, and notes in the fabric how to start each process.
 pub(crate) async fn prepare(plan: Plan, spec: &ClusterSpec, fabric: &mut Fabric) -> Result<Backend, ClusterError> {
     let helper = fabric.info.helper.clone();
-    match plan {
+    let backend = match plan {
         Plan::Postgres(plan) => {
             postgres::prepare(&plan, spec, &helper, &mut fabric.info.nodes).await?;
-            Ok(Backend::Postgres(Box::new(Postgres::new(plan, fabric))))
+            Backend::Postgres(Box::new(Postgres::new(plan, fabric)))
         }
         Plan::Redis(plan) => {
             redis::prepare(&plan, spec, &mut fabric.info.nodes)?;
-            Ok(Backend::Redis(Redis::new(&plan, fabric)))
+            Backend::Redis(Redis::new(&plan, fabric))
         }
-    }
+    };
+    // What we put there is not what a power loss is about.
+    let info = fabric.info.clone();
+    tokio::task::spawn_blocking(move || disk::sync_all(&info)).await.map_err(|_| StepError::Abandoned)??;
+    Ok(backend)
 }
 
 /// Starts all processes and waits until the database is whole: one primary, everyone else attached to it.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{self, ClockChange};
 use crate::cluster::NodeState;
+use crate::disk::DiskStep;
 use crate::error::{Doing, StepError};
 use crate::exec::ExecSpec;
 use crate::info::{NodeInfo, ProcessSpec, SandboxInfo};
@@ -106,6 +107,13 @@ pub enum Step {
         /// The node.
         node: String,
     },
+    /// Something is done to the node's disk.
+    Disk {
+        /// The node.
+        node: String,
+        /// What.
+        action: DiskStep,
+    },
 }
 
 impl Step {
@@ -127,6 +135,7 @@ impl Step {
             Self::SetClock { node, process, change } => clock::set(find(info, node)?, process.as_deref(), *change),
             Self::RenewClock { node } => clock::renew(find(info, node)?),
             Self::ResetClock { node } => clock::reset(find(info, node)?),
+            Self::Disk { node, action } => action.run(info, find(info, node)?),
         }
     }
 }

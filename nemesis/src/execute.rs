@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use schism_cluster::{ClaimedRole, Step};
+use schism_cluster::{ClaimedRole, DiskStep, Step};
 use tokio::{
     sync::{mpsc::UnboundedSender, watch},
     task::JoinSet,
@@ -28,7 +28,7 @@ use crate::{
     injection::{Injection, Scene},
     ledger::Record,
     limits::Hurt,
-    overlap::{Undo, expect_beside, renewals, undo_beside},
+    overlap::{Undo, expect_beside, renewals, starts, undo_beside, withholds},
     process,
     target::{self, NodeClaim, Role},
 };
@@ -479,7 +479,8 @@ impl<F: Fabric> Nemesis<F> {
         self.refuse_late(id)?;
         let expects = expect_beside(&injection.bites, &self.beside(id));
         let seen = expect::check(&self.fabric, &expects).await.map_err(|seen| format!("it does not bite: {seen}"))?;
-        Ok(InForce { detail: injection.detail, seen, effective_ns })
+        let detail = with_notes(vec![injection.detail], self.fabric.take_notes(id).await);
+        Ok(InForce { detail, seen, effective_ns })
     }
 
     /// When the fault has its pulse of this number; `None` when it is over or has no more.
@@ -591,9 +592,12 @@ impl<F: Fabric> Nemesis<F> {
     async fn lift(&mut self, id: u32) -> Result<Told, String> {
         let injection = self.injection(id)?;
         let Undo { now, withheld } = undo_beside(&injection.undo, &self.beside(id));
-        let mut effective_ns = self.run_and_renew(id, &now).await?;
+        // Watching what was started is no part of undoing it: the moment is before.
+        let (watching, acting): (Vec<Step>, Vec<Step>) = now.iter().cloned().partition(watches);
+        let mut effective_ns = self.run_and_renew(id, &acting).await?;
+        self.run_steps(&watching).await?;
         self.hand_over(id, withheld).await?;
-        let mut detail = undone(&now);
+        let mut detail = undone(&acting);
         if !injection.pulses.is_empty() {
             let done = self.open.get(&id).map_or(0, |open| open.pulses_done);
             detail.push(format!("{done} of {} changes made while it was in force", injection.pulses.len()));
@@ -609,17 +613,23 @@ impl<F: Fabric> Nemesis<F> {
             expects.push(expect::Expect::Follows { node });
         }
         let seen = expect::check(&self.fabric, &expects).await?;
-        let detail = if detail.is_empty() { "nothing to undo".to_owned() } else { detail.join("; ") };
+        let mut notes = self.fabric.take_notes(id).await;
+        for fault in now.iter().filter_map(revived).filter(|&fault| fault != id) {
+            notes.extend(self.fabric.take_notes(fault).await);
+        }
+        let detail = with_notes(detail, notes);
+        let detail = if detail.is_empty() { "nothing to undo".to_owned() } else { detail };
         Ok(Told { detail, seen, effective_ns: Some(effective_ns) })
     }
 
-    /// A start that has to wait becomes part of the undo of the fault that keeps the node frozen.
+    /// A start that has to wait becomes part of the undo of the fault that keeps the node frozen, or dead.
     async fn hand_over(&mut self, id: u32, withheld: Vec<Step>) -> Result<(), String> {
         for step in withheld {
-            let Step::Start { node } = &step else { continue };
-            let freeze = Step::Freeze { node: node.clone() };
+            let Some(node) = starts(&step) else { continue };
             let mut others = self.open.iter_mut().filter(|(other, _)| **other != id);
-            let Some((&holder, open)) = others.find(|(_, open)| open.injection.steps.contains(&freeze)) else {
+            let Some((&holder, open)) =
+                others.find(|(_, open)| open.injection.step_lists().any(|steps| withholds(steps, &step, node)))
+            else {
                 continue;
             };
             if !open.injection.undo.contains(&step) {
@@ -676,6 +686,23 @@ async fn bounded<T>(limit: Duration, action: impl Future<Output = Result<T, Fabr
     }
 }
 
+const fn watches(step: &Step) -> bool {
+    matches!(step, Step::Disk { action: DiskStep::Judge { .. }, .. })
+}
+
+/// The fault whose damage a step brings to light.
+const fn revived(step: &Step) -> Option<u32> {
+    match step {
+        Step::Disk { action: DiskStep::Revive { fault }, .. } => Some(*fault),
+        _ => None,
+    }
+}
+
+fn with_notes(mut detail: Vec<String>, notes: Vec<String>) -> String {
+    detail.extend(notes);
+    detail.join("; ")
+}
+
 /// What was done, for people.
 fn undone(steps: &[Step]) -> Vec<String> {
     let told = |step: &Step| match step {
@@ -685,6 +712,9 @@ fn undone(steps: &[Step]) -> Vec<String> {
         Step::Unshape { .. } => "links whole again".to_owned(),
         Step::ResetClock { node } => format!("{node} told the true time"),
         Step::RenewClock { node } => format!("{node}'s clock set again"),
+        Step::Disk { node, action: DiskStep::Repair } => format!("the disk of {node} works"),
+        Step::Disk { node, action: DiskStep::Revive { .. } } => format!("{node} started"),
+        Step::Disk { node, action: DiskStep::Empty } => format!("the disk of {node} emptied"),
         other => format!("{other:?}"),
     };
     steps.iter().map(told).collect()

@@ -35,6 +35,8 @@ pub(crate) enum Expect {
     Running { node: String },
     /// Its database answers.
     Answers { node: String },
+    /// Its database answers, on files that were damaged: soon, or it gets other files.
+    Accepts { node: String },
     /// Its database says that it is primary.
     Primary { node: String },
     /// Its database says that it follows.
@@ -52,6 +54,8 @@ impl Expect {
             Self::Dead { .. } | Self::Frozen { .. } | Self::Mute { .. } => Duration::from_secs(2),
             Self::Reached { .. } | Self::Measures { .. } => Duration::from_secs(5),
             Self::Running { .. } | Self::Primary { .. } => Duration::from_secs(10),
+            // With this much twice and what goes before it a heal is tried again, see `HEAL_PATIENCE`.
+            Self::Accepts { .. } => Duration::from_secs(8),
             // Crash recovery replays its log first; a rejoined node may have copied the whole database.
             Self::Answers { .. } | Self::Follows { .. } => Duration::from_secs(30),
         }
@@ -81,7 +85,9 @@ impl Expect {
             Self::Frozen { node } => state(fabric, node, |state| *state == NodeState::Frozen),
             Self::Running { node } => state(fabric, node, |state| matches!(state, NodeState::Running { .. })),
             Self::Mute { node } => claim(fabric, node, |role| role == ClaimedRole::Unreachable).await,
-            Self::Answers { node } => claim(fabric, node, |role| role != ClaimedRole::Unreachable).await,
+            Self::Answers { node } | Self::Accepts { node } => {
+                claim(fabric, node, |role| role != ClaimedRole::Unreachable).await
+            }
             Self::Primary { node } => claim(fabric, node, |role| role == ClaimedRole::Primary).await,
             Self::Follows { node } => claim(fabric, node, |role| role == ClaimedRole::Replica).await,
             // Looked at by measuring.
@@ -245,7 +251,7 @@ impl fmt::Display for Told<'_> {
                 Expect::Frozen { node } => Some(format!("{node} is frozen")),
                 Expect::Mute { node } => Some(format!("the database on {node} does not answer")),
                 Expect::Running { node } => Some(format!("{node} runs")),
-                Expect::Answers { node } => Some(format!("the database on {node} answers")),
+                Expect::Answers { node } | Expect::Accepts { node } => Some(format!("the database on {node} answers")),
                 Expect::Primary { node } => Some(format!("{node} claims to be primary")),
                 Expect::Follows { node } => Some(format!("{node} claims to be a replica")),
             });

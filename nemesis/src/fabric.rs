@@ -1,4 +1,4 @@
-//! What faults are made with. The nemesis needs nine things of a cluster, no more; a test gives it a cluster of its
+//! What faults are made with. The nemesis needs ten things of a cluster, no more; a test gives it a cluster of its
 //! own, in memory, which may also lie.
 
 use std::{future::Future, time::Duration};
@@ -21,6 +21,10 @@ pub trait Fabric: Send + Sync + 'static {
     fn failover(&self, avoid: &[String]) -> impl Future<Output = Result<Failover, FabricError>> + Send;
     /// Makes a node follow the present primary; says how.
     fn rejoin(&self, node: &str) -> impl Future<Output = Result<String, FabricError>> + Send;
+    /// What a fault's steps have to tell that only they know; told once.
+    fn take_notes(&self, _fault: u32) -> impl Future<Output = Vec<String>> + Send {
+        async { Vec::new() }
+    }
     /// `n1`, `n2`, …
     fn node_names(&self) -> &[String];
     /// What another process needs to undo a fault.
@@ -63,6 +67,10 @@ impl Fabric for Cluster {
 
     async fn rejoin(&self, node: &str) -> Result<String, FabricError> {
         Self::rejoin(self, node).await.map_err(told)
+    }
+
+    async fn take_notes(&self, fault: u32) -> Vec<String> {
+        Self::take_notes(self, fault).await
     }
 
     fn node_names(&self) -> &[String] {

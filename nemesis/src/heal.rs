@@ -51,7 +51,7 @@ pub enum HealError {
     #[error("{0}")]
     Ledger(String),
     /// Another fault has to end first.
-    #[error("fault {fault} waits for another: its node is still frozen")]
+    #[error("fault {fault} waits for another, which still keeps its node")]
     Waits {
         /// The fault.
         fault: u32,

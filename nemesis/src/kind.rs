@@ -48,6 +48,20 @@ pub enum Kind {
     Strobe,
     /// A wall clock stands still.
     ClockFreeze,
+    /// What was not synced is gone.
+    PowerLoss,
+    /// Nothing more can be written.
+    DiskFull,
+    /// Every access to the disk fails.
+    DiskGone,
+    /// Every write to the disk fails.
+    ReadOnly,
+    /// Bits of files turn over while nothing runs.
+    BitFlip,
+    /// Files lose their end while nothing runs.
+    Truncate,
+    /// Files are set back to an earlier state.
+    StaleRestore,
 }
 
 /// What faults have in common: the part of the machine that they are about.
@@ -60,11 +74,13 @@ pub enum Family {
     Network,
     /// What a node takes the time for.
     Clock,
+    /// What is below a node's files.
+    Storage,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Process, Self::Network, Self::Clock];
+    pub const ALL: [Self; 4] = [Self::Process, Self::Network, Self::Clock, Self::Storage];
 
     /// Its word in `--faults`, where it stands for all kinds of it.
     #[must_use]
@@ -73,6 +89,7 @@ impl Family {
             Self::Process => "process",
             Self::Network => "network",
             Self::Clock => "clock",
+            Self::Storage => "storage",
         }
     }
 }

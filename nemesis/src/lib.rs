@@ -61,7 +61,10 @@ pub use condition::{Condition, LogLine};
 pub use event::{Measured, NemesisEvent, NemesisStage};
 pub use execute::{Failure, Nemesis, Outcome};
 pub use fabric::{Fabric, FabricError};
-pub use faults::{Clients, ClockFault, ClockKind, Direction, FailoverPlan, Fault, Flap, Links, Rejoin, Shaping};
+pub use faults::{
+    BitFlip, Clients, ClockFault, ClockKind, Direction, DiskFull, FailoverPlan, Fault, Flap, Links, Rejoin, Shaping,
+    StaleRestore, Truncate,
+};
 pub use guardian::{Guardian, guardian_main};
 pub use heal::{CleanUp, HealError, HealOutcome, Healed, UndoCommand, heal, internal_undo, leftovers};
 pub use kind::{Family, Kind, KindInfo, OptionInfo, kinds};

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use draw::{Drawn, Spacing, Window};
 pub use named::{NamedSchedule, named, names};
 
-use crate::{Condition, Fault, Kind, Target};
+use crate::{Condition, Fault, Kind, Target, faults::EXT4_DISK};
 
 /// Faults in order of their beginning. They may overlap.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -57,7 +57,11 @@ impl Entry {
 
     fn needs(&self) -> Needs {
         let kind = self.fault.kind();
-        Needs { failover: kind == Kind::Failover, nodes: kind.nodes_min(&self.target).max(self.fault.nodes_min()) }
+        Needs {
+            failover: kind == Kind::Failover,
+            nodes: kind.nodes_min(&self.target).max(self.fault.nodes_min()),
+            disk: kind.info().capabilities.contains(&EXT4_DISK),
+        }
     }
 }
 
@@ -68,6 +72,8 @@ pub struct Needs {
     pub failover: bool,
     /// The fewest nodes.
     pub nodes: usize,
+    /// Whether each node needs a disk of its own, which knows what was synced and what was not.
+    pub disk: bool,
 }
 
 /// A schedule that cannot be drawn, read or carried out.
@@ -154,9 +160,11 @@ impl Schedule {
     /// What it wants of a cluster: the most that any of its faults wants.
     #[must_use]
     pub fn needs(&self) -> Needs {
-        self.entries.iter().map(Entry::needs).fold(Needs { failover: false, nodes: 1 }, |most, needs| Needs {
+        let least = Needs { failover: false, nodes: 1, disk: false };
+        self.entries.iter().map(Entry::needs).fold(least, |most, needs| Needs {
             failover: most.failover || needs.failover,
             nodes: most.nodes.max(needs.nodes),
+            disk: most.disk || needs.disk,
         })
     }
 

@@ -58,6 +58,19 @@ pub(crate) fn bits_per_s_text(bits_per_s: u64) -> String {
 
 const RATES: [(&str, u64); 4] = [("bit", 1), ("kbit", 1_000), ("Mbit", 1_000_000), ("Gbit", 1_000_000_000)];
 
+/// `"0KiB"`, `"64KiB"`, `"1.5MiB"` in KiB.
+pub(crate) fn parse_kib(text: &str) -> Result<u64, String> {
+    match scaled(text, &[("KiB", 1), ("MiB", 1024), ("GiB", 1024 * 1024)]) {
+        Ok(kib) => Ok(kib),
+        Err(Unscaled::Malformed) => Err(format!("{text:?} is no size; write \"64KiB\", \"1MiB\" or \"0KiB\"")),
+        Err(Unscaled::TooFine) => Err(format!("{text:?} is finer than a KiB")),
+    }
+}
+
+pub(crate) fn kib_text(kib: u64) -> String {
+    if kib > 0 && kib.is_multiple_of(1024) { format!("{}MiB", kib / 1024) } else { format!("{kib}KiB") }
+}
+
 /// Why a quantity is none.
 pub(crate) enum Unscaled {
     /// No number with one of the units.
@@ -228,6 +241,17 @@ mod tests {
         assert_eq!(parse_rate_ppm("-0.05%"), Ok(-500));
         for wrong in ["", "+", "--1s", "+-1s", "1", "s", "1 fortnight", "0.0001s", "999999999999y"] {
             assert!(parse_offset_ms(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_read_as_they_are_written() {
+        for (text, kib) in [("0KiB", 0), ("64KiB", 64), ("1MiB", 1024), ("1025KiB", 1025)] {
+            assert_eq!((parse_kib(text), kib_text(kib).as_str()), (Ok(kib), text));
+        }
+        assert_eq!(parse_kib("0.5MiB"), Ok(512));
+        for wrong in ["", "0", "1MB", "-1KiB", "0.5KiB", "99999999999GiB"] {
+            assert!(parse_kib(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -4,7 +4,7 @@
 
 use std::{ffi::OsString, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
-use schism_cluster::{Cluster, ClusterSpec, RecoveryGoal, internal_exec, internal_switch, sandbox};
+use schism_cluster::{Cluster, ClusterSpec, DiskKind, RecoveryGoal, internal_exec, internal_switch, sandbox};
 use schism_nemesis::{Healer, Ledger, Nemesis, NemesisStage, Schedule};
 use schism_seed::Seed;
 use tokio::{
@@ -21,12 +21,19 @@ type Anything<T = ()> = Result<T, Box<dyn std::error::Error>>;
 struct Case {
     name: &'static str,
     target: &'static str,
+    /// Settings of the server.
+    settings: &'static [(&'static str, &'static str)],
     schedule: &'static str,
 }
 
 macro_rules! case {
-    ($name:literal, $target:literal) => {
-        Case { name: $name, target: $target, schedule: include_str!(concat!("schedules/", $name, ".toml")) }
+    ($name:literal, $target:literal $(, $setting:literal = $value:literal)*) => {
+        Case {
+            name: $name,
+            target: $target,
+            settings: &[$(($setting, $value)),*],
+            schedule: include_str!(concat!("schedules/", $name, ".toml")),
+        }
     };
 }
 
@@ -38,6 +45,10 @@ const CASES: &[Case] = &[
     case!("links-redis", "redis/sentinel"),
     case!("clock-postgres", "postgres/sync"),
     case!("clock-redis", "redis/sentinel"),
+    case!("disk-postgres", "postgres/async"),
+    case!("disk-redis", "redis/sentinel", "appendfsync" = "everysec", "sentinel-fast" = "yes"),
+    case!("damage-postgres", "postgres/async"),
+    case!("damage-redis", "redis/sentinel", "appendfsync" = "everysec", "sentinel-fast" = "yes"),
 ];
 
 fn main() -> ExitCode {
@@ -109,15 +120,17 @@ fn inside(directory: &Path, name: &str, run_id: &str) -> Anything {
 }
 
 async fn faults(directory: &Path, case: &Case, run_id: &str) -> Anything {
+    let schedule = Schedule::from_toml(case.schedule, Seed::new(1))?;
+    let settings = case.settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let spec = ClusterSpec {
         target: case.target.parse()?,
-        settings: [].into(),
+        settings: settings.collect(),
+        disk: if schedule.needs().disk { DiskKind::EXT4 } else { DiskKind::Memory },
         nodes_dir: directory.join("nodes"),
         run_id: run_id.to_owned(),
         client_sites: 3,
     };
     let cluster = Arc::new(Cluster::start(spec).await?);
-    let schedule = Schedule::from_toml(case.schedule, Seed::new(1))?;
     schedule.check(cluster.node_names(), cluster.supports("failover"))?;
     let planned = schedule.entries().len();
     let ledger = Arc::new(Ledger::append_to(&directory.join("ledger.jsonl"))?);

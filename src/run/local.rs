@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context as _;
 use futures::future::BoxFuture;
 use schism_checker::history::{ClaimEvent, FaultEvent, FaultStage, MeasuredStrength, RecoveryEvent};
-use schism_cluster::{Cluster, ClusterSpec, Database, RecoveryGoal, TargetName};
+use schism_cluster::{Cluster, ClusterSpec, Database, DiskKind, RecoveryGoal, TargetName};
 use schism_nemesis::{Fault, Ledger, Limits, Measured, Nemesis, NemesisEvent, NemesisStage, Rejoin, Schedule};
 use schism_workloads::{
     client::{
@@ -79,6 +79,7 @@ pub(crate) fn run_in_sandbox(launch: &Launch) -> anyhow::Result<RunResult> {
         settings: plan.settings.clone(),
         nodes_dir: job.directory.join("nodes"),
         run_id: launch.run_id.clone(),
+        disk: if plan.schedule.needs().disk { DiskKind::EXT4 } else { DiskKind::Memory },
         client_sites: name.nodes(),
     };
     let cluster = Arc::new(runtime.block_on(Cluster::start(spec))?);
@@ -87,6 +88,9 @@ pub(crate) fn run_in_sandbox(launch: &Launch) -> anyhow::Result<RunResult> {
     runtime.block_on(connect.setup(&nodes[0])).map_err(|error| {
         anyhow::anyhow!("cannot prepare the database for the workload: {}: {}", error.class, error.text)
     })?;
+
+    // As with a database that has been there for a while: only what the run writes can be lost.
+    runtime.block_on(cluster.sync_disks())?;
 
     let routing = Arc::new(Routing::new(nodes, plan.route));
     let mut surroundings = LocalSurroundings {

@@ -25,7 +25,7 @@ use support::{
 };
 
 fn connect(server: &Server, wait: Option<Wait>) -> Redis {
-    Redis::new(Arc::new(Local), Options { port: server.port, wait })
+    Redis::new(Arc::new(Local), Options { port: server.port, wait, ..Options::default() })
 }
 
 async fn open(redis: &Redis) -> Box<dyn Client> {

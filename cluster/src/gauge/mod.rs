@@ -3,10 +3,13 @@
 mod connections;
 mod datagrams;
 
+use std::io;
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
 use crate::cluster::{Cluster, PROBE_PORT};
+use crate::disk;
+use crate::info::NodeInfo;
 
 /// How many round trips are measured; their median is told.
 const ROUND_TRIPS: usize = 9;
@@ -91,6 +94,38 @@ pub enum Gauge {
         /// Between the two looks at it, in milliseconds.
         over_ms: u64,
     },
+    /// The kernel's answer to a write to the node's disk, synced: 0, or the number of an error (5 EIO, 28 ENOSPC,
+    /// 30 EROFS).
+    DiskAnswer {
+        /// The node.
+        node: String,
+    },
+    /// Bits of the node's files that a fault has turned over.
+    FlippedBits {
+        /// The node.
+        node: String,
+        /// The fault's number.
+        fault: u32,
+    },
+    /// Written bytes that a fault has cut off the end of the node's files.
+    MissingBytes {
+        /// The node.
+        node: String,
+        /// The fault's number.
+        fault: u32,
+    },
+    /// How old the files were to which a fault has set the node back, at that moment, in seconds.
+    Staleness {
+        /// The node.
+        node: String,
+        /// The fault's number.
+        fault: u32,
+    },
+    /// What the node's servers can still write to its disk, in KiB.
+    DiskFree {
+        /// The node.
+        node: String,
+    },
 }
 
 /// What of datagrams is looked at.
@@ -128,6 +163,11 @@ impl Gauge {
             Self::ClockOffset { node, process } => {
                 return format!("clock of {} ahead", server(node, process.as_deref()));
             }
+            Self::DiskAnswer { node } => return format!("answer to a write on {node}'s disk"),
+            Self::FlippedBits { node, .. } => return format!("flipped in {node}'s files"),
+            Self::MissingBytes { node, .. } => return format!("missing from {node}'s files"),
+            Self::Staleness { node, .. } => return format!("age of {node}'s files"),
+            Self::DiskFree { node } => return format!("free on {node}'s disk"),
             Self::ClockRate { node, process, .. } => {
                 return format!("clock of {} fast", server(node, process.as_deref()));
             }
@@ -141,6 +181,11 @@ impl Gauge {
         match self {
             Self::RoundTrip { .. } | Self::ResetAge { .. } | Self::CloseTime { .. } | Self::ClockOffset { .. } => "ms",
             Self::ClockRate { .. } => "ppm",
+            Self::DiskAnswer { .. } => "errno",
+            Self::FlippedBits { .. } => "bits",
+            Self::MissingBytes { .. } => "bytes",
+            Self::Staleness { .. } => "s",
+            Self::DiskFree { .. } => "KiB",
             Self::Datagrams { of: DatagramGauge::Delay | DatagramGauge::DelaySpread, .. } => "ms",
             Self::Datagrams { of: DatagramGauge::LossRun, .. } => "datagrams",
             Self::Datagrams { .. } | Self::EndsSeen { .. } => "%",
@@ -172,6 +217,19 @@ impl Cluster {
     /// Measures it, in its unit. `Err` says why it could not be.
     pub async fn measure(&self, gauge: &Gauge) -> Result<f64, String> {
         match gauge {
+            Gauge::DiskAnswer { node } => self.of_disk(node, |node| disk::probe(node).map(f64::from)).await,
+            &Gauge::FlippedBits { ref node, fault } => {
+                self.of_disk(node, move |node| disk::damage::flipped_bits(node, fault)).await
+            }
+            &Gauge::MissingBytes { ref node, fault } => {
+                self.of_disk(node, move |node| disk::damage::missing_bytes(node, fault)).await
+            }
+            &Gauge::Staleness { ref node, fault } => {
+                self.of_disk(node, move |node| disk::damage::staleness_s(node, fault)).await
+            }
+            Gauge::DiskFree { node } => {
+                self.of_disk(node, |node| disk::free_bytes(node).map(|bytes| bytes as f64 / 1024.0)).await
+            }
             Gauge::ClockOffset { node, process } => self.clock_offset_ms(node, process.as_deref()).await,
             Gauge::ClockRate { node, process, over_ms } => {
                 self.clock_rate_ppm(node, process.as_deref(), Duration::from_millis(*over_ms)).await
@@ -202,6 +260,17 @@ impl Cluster {
                 connections::ends_seen(self.host(from)?, self.host(to)?, *within_ms).await
             }
         }
+    }
+
+    /// On a thread that may block: a dying disk takes its time to answer.
+    async fn of_disk(
+        &self,
+        node: &str,
+        look: impl FnOnce(&NodeInfo) -> io::Result<f64> + Send + 'static,
+    ) -> Result<f64, String> {
+        let info = self.info().node(node).cloned().ok_or_else(|| format!("there is no node {node:?}"))?;
+        let looked = tokio::task::spawn_blocking(move || look(&info)).await;
+        looked.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     }
 
     async fn round_trip_ms(&self, from: &str, to: &str) -> Result<f64, String> {

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::cgroup;
 use super::spawn::{IdMaps, is_privileged};
 use crate::database::{postgres, redis};
+use crate::disk::ext4;
 use crate::{clock, path};
 
 /// What this machine can do; for `schism doctor`.
@@ -82,6 +83,7 @@ pub fn capabilities() -> Capabilities {
             tun(isolation),
             divert(isolation),
             vdso(isolation),
+            ext4_disk(isolation),
         ],
         servers: [postgres::server_binaries(), redis::server_binaries()].concat(),
     }
@@ -164,6 +166,34 @@ fn vdso(isolation: Isolation) -> Capability {
         missing: clock::trial(isolation == Isolation::UserNamespace).err(),
         fix: "a kernel for x86-64 with a vDSO, started without vdso=0 and proc_mem.force_override=never",
     }
+}
+
+/// Makes a small file system in a file and mounts it, in a throw-away mount namespace.
+fn ext4_disk(isolation: Isolation) -> Capability {
+    let (missing, fix) = match isolation {
+        Isolation::Root => (try_ext4().err(), "sudo apt-get install e2fsprogs mount; sudo modprobe -a loop ext4"),
+        _ => (Some("only root may mount a file system in a file".to_owned()), "run as root (sudo)"),
+    };
+    Capability { name: "ext4-disk", required: false, missing, fix }
+}
+
+fn try_ext4() -> Result<(), String> {
+    let text = |error: io::Error| error.to_string();
+    let directory = std::env::temp_dir().join(format!("schism-ext4-{}", std::process::id()));
+    std::fs::create_dir(&directory).map_err(text)?;
+    let image = directory.join("image");
+    let tried = std::fs::File::create(&image)
+        .and_then(|file| file.set_len(64 << 20))
+        .map_err(text)
+        .and_then(|()| ext4::format(&image))
+        .and_then(|()| {
+            // Makes mounts private first, so that nobody else sees this one. It goes with the namespace, and the loop
+            // device with the mount.
+            let mount = ext4::mount_command(&image, &directory);
+            ext4::run(path::command("unshare").args(["--mount", "--"]).arg(mount.get_program()).args(mount.get_args()))
+        });
+    std::fs::remove_file(&image).and_then(|()| std::fs::remove_dir(&directory)).map_err(text)?;
+    tried
 }
 
 /// Runs a command in throw-away namespaces. With `only_enter`, stops before the exec: entering is what is tried.

@@ -52,6 +52,9 @@ fn mount_own() -> Result<(), SandboxError> {
     // Over all of /run, so that neither the host's `ip netns` nor anything else in /run can see or be harmed by ours.
     // Data directories live here: bounded, so that a run-away database fails before the machine does.
     mount(Some("schism"), "/run", Some("tmpfs"), safe, Some("mode=755,size=75%")).doing(|| "mount /run".to_owned())?;
+    // Every server has a mount namespace of its own, with a copy of what is mounted when it starts. What is unmounted
+    // later (another node's dead disk) has to go from those copies too, or it lives on in them.
+    mount(none, "/run", none, MsFlags::MS_SHARED, none).doing(|| "share mounts below /run".to_owned())?;
     for directory in ["/run/netns", FILES] {
         fs::create_dir_all(directory).doing(|| format!("make {directory}"))?;
     }

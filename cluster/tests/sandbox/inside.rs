@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use schism_cluster::{
-    ClaimedRole, ClockChange, Cluster, ClusterError, ClusterSpec, Gauge, NodeState, Probe, RecoveryGoal, SandboxInfo,
-    Step, sandbox,
+    ClaimedRole, ClockChange, Cluster, ClusterError, ClusterSpec, DiskKind, Gauge, NodeState, Probe, RecoveryGoal,
+    SandboxInfo, Step, sandbox,
 };
 use tokio_postgres::NoTls;
 
@@ -70,6 +70,7 @@ impl Start<'_> {
             settings: settings.collect::<BTreeMap<_, _>>(),
             nodes_dir: Path::new(self.results).join("nodes"),
             run_id: self.run_id.to_owned(),
+            disk: DiskKind::Memory,
             client_sites: target.nodes(),
         })
         .await;

@@ -108,6 +108,12 @@ impl Fake {
             Step::ResetClock { node } => {
                 state.clocks.remove(node);
             }
+            Step::Disk { node, action } => {
+                if *action == DiskStep::PowerOff {
+                    state.dead.insert(node.clone());
+                    state.frozen.remove(node);
+                }
+            }
         }
         Ok(())
     }
@@ -127,6 +133,7 @@ fn name(step: &Step) -> String {
         Step::SetClock { node, .. } => format!("set-clock {node}"),
         Step::RenewClock { node } => format!("renew-clock {node}"),
         Step::ResetClock { node } => format!("reset-clock {node}"),
+        Step::Disk { node, action } => format!("disk {node} {action:?}"),
     }
 }
 

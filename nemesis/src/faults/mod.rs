@@ -5,12 +5,15 @@ mod clock;
 mod network;
 mod process;
 mod shaping;
+mod storage;
 
 pub use clock::{ClockFault, ClockKind};
 pub use network::{Clients, Flap};
 pub(crate) use process::kill;
 pub use process::{FailoverPlan, Rejoin};
 pub use shaping::{Direction, Links, Shaping};
+pub(crate) use storage::EXT4_DISK;
+pub use storage::{BitFlip, DiskFull, StaleRestore, Truncate};
 
 use schism_seed::Stream;
 
@@ -21,7 +24,8 @@ use crate::{
 };
 
 /// All kinds by family, in the order in which they are listed.
-pub(crate) const FAMILIES: [&[KindInfo]; 4] = [process::KINDS, network::KINDS, shaping::KINDS, clock::KINDS];
+pub(crate) const FAMILIES: [&[KindInfo]; 5] =
+    [process::KINDS, network::KINDS, shaping::KINDS, clock::KINDS, storage::KINDS];
 
 const OF_LINKS: &str = "all other kinds are faults of links: a test reads and draws every kind";
 
@@ -45,6 +49,20 @@ pub enum Fault {
     Shape(Shaping),
     /// A wall clock that is wrong; the true time at the end.
     Clock(ClockFault),
+    /// Disk shut down, processes killed; mounted and started again at the end.
+    PowerLoss,
+    /// Filled up; emptied at the end.
+    DiskFull(DiskFull),
+    /// Disk shut down under the running servers; mounted and started again at the end.
+    DiskGone,
+    /// Disk read-only under the running servers; mounted and started again at the end.
+    ReadOnly,
+    /// Killed, bits turned over; started at the end.
+    BitFlip(BitFlip),
+    /// Killed, an end cut off; started at the end.
+    Truncate(Truncate),
+    /// Copied; killed, set back and started at the end.
+    StaleRestore(StaleRestore),
 }
 
 impl Fault {
@@ -59,6 +77,13 @@ impl Fault {
             Self::Flap(_) => Kind::Flap,
             Self::Shape(shaping) => shaping.kind(),
             Self::Clock(clock) => clock.kind(),
+            Self::PowerLoss => Kind::PowerLoss,
+            Self::DiskFull(_) => Kind::DiskFull,
+            Self::DiskGone => Kind::DiskGone,
+            Self::ReadOnly => Kind::ReadOnly,
+            Self::BitFlip(_) => Kind::BitFlip,
+            Self::Truncate(_) => Kind::Truncate,
+            Self::StaleRestore(_) => Kind::StaleRestore,
         }
     }
 
@@ -88,6 +113,13 @@ impl Fault {
             Kind::Partition => Self::Partition { clients: Clients::default() },
             Kind::Flap => Self::Flap(Flap::drawn(stream)),
             Kind::Skew | Kind::Drift | Kind::Strobe | Kind::ClockFreeze => Self::Clock(ClockFault::drawn(kind, stream)),
+            Kind::PowerLoss => Self::PowerLoss,
+            Kind::DiskFull => Self::DiskFull(DiskFull::drawn(stream)),
+            Kind::DiskGone => Self::DiskGone,
+            Kind::ReadOnly => Self::ReadOnly,
+            Kind::BitFlip => Self::BitFlip(BitFlip::drawn(stream)),
+            Kind::Truncate => Self::Truncate(Truncate::drawn(stream)),
+            Kind::StaleRestore => Self::StaleRestore(StaleRestore::default()),
             of_links => Self::Shape(Shaping::drawn(of_links, stream).expect(OF_LINKS)),
         }
     }
@@ -104,6 +136,13 @@ impl Fault {
             Kind::Skew | Kind::Drift | Kind::Strobe | Kind::ClockFreeze => {
                 Self::Clock(ClockFault::read(kind, &mut options)?)
             }
+            Kind::PowerLoss => Self::PowerLoss,
+            Kind::DiskFull => Self::DiskFull(DiskFull::read(&mut options)?),
+            Kind::DiskGone => Self::DiskGone,
+            Kind::ReadOnly => Self::ReadOnly,
+            Kind::BitFlip => Self::BitFlip(BitFlip::read(&mut options)?),
+            Kind::Truncate => Self::Truncate(Truncate::read(&mut options)?),
+            Kind::StaleRestore => Self::StaleRestore(StaleRestore::read(&mut options)?),
             of_links => Self::Shape(Shaping::read(of_links, &mut options)?.expect(OF_LINKS)),
         };
         options.finish(kind)?;
@@ -114,12 +153,16 @@ impl Fault {
     pub(crate) fn write(&self) -> Options {
         let mut options = Options::default();
         match self {
-            Self::Kill | Self::Pause => {}
+            Self::Kill | Self::Pause | Self::PowerLoss | Self::DiskGone | Self::ReadOnly => {}
             Self::Failover(plan) => plan.write(&mut options),
             Self::Partition { clients } => options.set("clients", clients),
             Self::Flap(flap) => flap.write(&mut options),
             Self::Shape(shaping) => shaping.write(&mut options),
             Self::Clock(clock) => clock.write(&mut options),
+            Self::DiskFull(full) => full.write(&mut options),
+            Self::BitFlip(flip) => flip.write(&mut options),
+            Self::Truncate(truncate) => truncate.write(&mut options),
+            Self::StaleRestore(restore) => restore.write(&mut options),
         }
         options
     }
@@ -134,6 +177,13 @@ impl Fault {
             Self::Flap(flap) => flap.inject(scene),
             Self::Shape(shaping) => shaping.inject(scene),
             Self::Clock(clock) => clock.inject(scene),
+            Self::PowerLoss => storage::power_loss(scene.chosen),
+            Self::DiskFull(full) => full.inject(scene),
+            Self::DiskGone => storage::disk_gone(scene.chosen),
+            Self::ReadOnly => storage::read_only(scene.chosen),
+            Self::BitFlip(flip) => flip.inject(scene),
+            Self::Truncate(truncate) => truncate.inject(scene),
+            Self::StaleRestore(restore) => restore.inject(scene),
         }
     }
 }

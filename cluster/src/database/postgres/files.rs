@@ -11,6 +11,7 @@ use nix::unistd::AccessFlags;
 
 use super::Plan;
 use crate::database::{copy_tree, run_tool, server_env, write_file};
+use crate::disk::data;
 use crate::error::{ClusterError, Doing};
 use crate::info::{ClusterSpec, NodeInfo, ProcessSpec};
 use crate::network::SUBNET;
@@ -151,10 +152,6 @@ pub(super) fn config_file(node: &NodeInfo) -> PathBuf {
     node.directory.join("postgresql.conf")
 }
 
-pub(super) fn data(node: &NodeInfo) -> PathBuf {
-    node.directory.join("data")
-}
-
 /// Makes the (stopped) node a standby of another.
 pub(super) fn follow(node: &NodeInfo, primary: &NodeInfo) -> Result<(), ClusterError> {
     write_file(&data(node).join("standby.signal"), "")?;
@@ -171,10 +168,11 @@ pub(super) fn conninfo(node: &NodeInfo, primary: &NodeInfo) -> String {
 fn configuration(plan: &Plan, node: &NodeInfo) -> String {
     let directory = node.directory.display();
     let mut text = format!(
-        "data_directory = '{directory}/data'\nhba_file = '{directory}/pg_hba.conf'\n\
+        "data_directory = '{}'\nhba_file = '{directory}/pg_hba.conf'\n\
          ident_file = '{directory}/pg_ident.conf'\n\
          unix_socket_directories = '{directory}/socket'\nlisten_addresses = '{},127.0.0.1'\nport = {PORT}\n\
          log_line_prefix = '%m [%p] '\nlog_timezone = 'UTC'\n",
+        data(node).display(),
         node.address
     );
     let ours = settings(plan.target.topology()).into_iter().map(|setting| (setting.name, setting.default));

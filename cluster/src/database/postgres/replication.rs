@@ -6,10 +6,11 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use tokio::time::Instant;
 
-use super::files::{self, PORT, conninfo, data};
+use super::files::{self, PORT, conninfo};
 use super::{Node, Postgres, claim, sql};
 use crate::cluster::{ClaimedRole, Failover, NodeState};
 use crate::database::{ANSWER_WITHIN, POLL, run_tool};
+use crate::disk::data;
 use crate::error::{ClusterError, StepError};
 use crate::process;
 use crate::step::start_process;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use super::{Plan, SENTINEL_PORT, SERVER_PORT};
 use crate::database::{make_directory, server_env, write_file};
+use crate::disk;
 use crate::error::{ClusterError, Doing};
 use crate::info::{ClusterSpec, Greeting, NodeInfo, ProcessSpec};
 use crate::target::{SettingInfo, Topology};
@@ -61,6 +62,9 @@ const OURS: [&str; 14] = [
     "slaveof",
     "supervised",
 ];
+
+/// From the node's directory.
+const SENTINEL_CONF: &str = "disk/sentinel/sentinel.conf";
 
 const FAST: &str = "SENTINEL DEBUG info-period 500 publish-period 300 ping-period 200";
 
@@ -164,14 +168,14 @@ pub(crate) fn prepare(plan: &Plan, spec: &ClusterSpec, nodes: &mut [NodeInfo]) -
     let first = nodes[0].clone();
     for node in nodes {
         let results = spec.nodes_dir.join(&node.name);
-        make_directory(&node.directory.join("data"), 0o700)?;
+        make_directory(&disk::data(node), 0o700)?;
         let mut files = vec![("redis.conf", server_conf(plan, node, &first))];
         node.processes = vec![process(node, "redis", plan.server.path.clone(), "redis.conf", &results)];
         let mut versions = format!("{}\naddress {}\n", plan.server.version, node.address);
         if let Some(sentinel) = &plan.sentinel {
-            make_directory(&node.directory.join("sentinel"), 0o700)?;
-            files.push(("sentinel.conf", sentinel_conf(plan, node, &first)));
-            let mut process = process(node, "sentinel", sentinel.path.clone(), "sentinel.conf", &results);
+            make_directory(&sentinel_directory(node), 0o700)?;
+            files.push((SENTINEL_CONF, sentinel_conf(plan, node, &first)));
+            let mut process = process(node, "sentinel", sentinel.path.clone(), SENTINEL_CONF, &results);
             process.args.push("--sentinel".to_owned());
             // Such periods are no directives: they have to be said after each start.
             let fast = Greeting { port: SENTINEL_PORT, line: FAST.to_owned(), answer: "+OK".to_owned() };
@@ -184,10 +188,16 @@ pub(crate) fn prepare(plan: &Plan, spec: &ClusterSpec, nodes: &mut [NodeInfo]) -
         }
         files.push(("versions.txt", versions));
         for (file, text) in &files {
+            let file = file.rsplit('/').next().unwrap_or(file);
             fs::write(results.join(file), text).doing(|| format!("write {}/{file}", results.display()))?;
         }
     }
     Ok(())
+}
+
+/// On the disk, its configuration too: Sentinel keeps there whom it voted for.
+fn sentinel_directory(node: &NodeInfo) -> PathBuf {
+    disk::directory(node).join("sentinel")
 }
 
 fn process(node: &NodeInfo, name: &str, program: PathBuf, conf: &str, results: &std::path::Path) -> ProcessSpec {
@@ -205,9 +215,9 @@ fn process(node: &NodeInfo, name: &str, program: PathBuf, conf: &str, results: &
 fn server_conf(plan: &Plan, node: &NodeInfo, primary: &NodeInfo) -> String {
     // The first address is also the one that it connects from.
     let mut text = format!(
-        "bind {} 127.0.0.1\nport {SERVER_PORT}\nprotected-mode no\ndaemonize no\ndir \"{}/data\"\nlogfile \"\"\n",
+        "bind {} 127.0.0.1\nport {SERVER_PORT}\nprotected-mode no\ndaemonize no\ndir \"{}\"\nlogfile \"\"\n",
         node.address,
-        node.directory.display()
+        disk::data(node).display()
     );
     if node.name != primary.name {
         let _ = writeln!(text, "replicaof {} {SERVER_PORT}", primary.address);
@@ -221,13 +231,13 @@ fn server_conf(plan: &Plan, node: &NodeInfo, primary: &NodeInfo) -> String {
 fn sentinel_conf(plan: &Plan, node: &NodeInfo, primary: &NodeInfo) -> String {
     let Settings { down_after_ms, failover_timeout_ms, parallel_syncs, .. } = plan.settings;
     format!(
-        "bind {address} 127.0.0.1\nport {SENTINEL_PORT}\nprotected-mode no\ndaemonize no\ndir \"{directory}/sentinel\"\n\
+        "bind {address} 127.0.0.1\nport {SENTINEL_PORT}\nprotected-mode no\ndaemonize no\ndir \"{directory}\"\n\
          logfile \"\"\nsentinel announce-ip {address}\nsentinel monitor {MASTER} {primary} {SERVER_PORT} 2\n\
          sentinel down-after-milliseconds {MASTER} {down_after_ms}\n\
          sentinel failover-timeout {MASTER} {failover_timeout_ms}\n\
          sentinel parallel-syncs {MASTER} {parallel_syncs}\n",
         address = node.address,
-        directory = node.directory.display(),
+        directory = sentinel_directory(node).display(),
         primary = primary.address
     )
 }
