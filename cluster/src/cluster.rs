@@ -17,7 +17,7 @@ use crate::link::LinkThread;
 use crate::network::Host;
 use crate::step::Step;
 use crate::target::TargetName;
-use crate::{nft, process, sandbox, start};
+use crate::{fuse, nft, process, sandbox, start};
 
 /// Nothing listens there: a probe is answered by the other host's kernel, whatever its processes are doing, and costs
 /// the database no connection.
@@ -208,7 +208,12 @@ impl Cluster {
     /// What faults have left in the running cluster: nothing, once they are healed.
     pub async fn remains(&self) -> Result<Vec<String>, StepError> {
         let cuts = self.cut_counters().await?;
-        Ok(cuts.into_iter().map(|cut| format!("cut {}→{}", cut.from, cut.to)).collect())
+        let mut remains: Vec<String> =
+            cuts.into_iter().map(|cut| format!("cut {}→{}", cut.from, cut.to)).collect();
+        let nodes = self.info().nodes;
+        let rules = tokio::task::spawn_blocking(move || fuse::remains(&nodes)).await;
+        remains.extend(rules.map_err(|_| StepError::Abandoned)?);
+        Ok(remains)
     }
 
     /// What the node's processes are doing, from the kernel and not from the database. A node that does not exist is

@@ -37,6 +37,7 @@
 //!             nodes_dir: "/tmp/results/nodes".into(),
 //!             run_id: "demo".to_owned(),
 //!             client_sites: 3,
+//!             fuse: false,
 //!         })
 //!         .await?;
 //!         cluster.run(Step::Kill { node: "n1".to_owned() }).await?;
@@ -56,6 +57,7 @@ mod cluster;
 mod database;
 mod error;
 mod exec;
+mod fuse;
 mod gauge;
 mod info;
 mod link;
@@ -72,7 +74,8 @@ mod target;
 pub use cluster::{Claim, ClaimedRole, Cluster, CutCounter, Failover, NodeState, Probe, RecoveryGoal};
 pub use error::{ClusterError, ExecError, Refused, SandboxError, StepError};
 pub use exec::internal_exec;
-pub use gauge::Gauge;
+pub use fuse::{DiskEffect, DiskError, DiskFiles, DiskOperation, DiskRule, internal_fuse};
+pub use gauge::{DiskProbe, Gauge};
 pub use info::{ClusterSpec, Greeting, NodeInfo, ProcessSpec, SandboxInfo, SiteInfo};
 pub use start::check_settings;
 pub use step::{Step, enter_sandbox_command};

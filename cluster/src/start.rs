@@ -14,6 +14,7 @@ use crate::database::postgres::{self, Postgres};
 use crate::database::redis::{self, Redis};
 use crate::database::{Backend, Fabric, POLL, log_tails, make_directory};
 use crate::error::{ClusterError, Doing, StepError};
+use crate::fuse;
 use crate::info::{ClusterSpec, NodeInfo, ProcessSpec, SandboxInfo, SiteInfo};
 use crate::network::{self, netns_file, node_address, site_address};
 use crate::process;
@@ -99,6 +100,7 @@ fn node(index: u32, cgroup_root: Option<&Path>) -> NodeInfo {
         cgroup: cgroup_root.map(|root| root.join(&name)),
         directory: PathBuf::from(FILES).join("nodes").join(&name),
         processes: Vec::new(),
+        fuse: None,
         name,
     }
 }
@@ -123,16 +125,18 @@ fn make_node_directories(node: &NodeInfo, nodes_dir: &Path) -> Result<(), Cluste
 /// Writes all files, and notes in the fabric how to start each process.
 pub(crate) async fn prepare(plan: Plan, spec: &ClusterSpec, fabric: &mut Fabric) -> Result<Backend, ClusterError> {
     let helper = fabric.info.helper.clone();
-    match plan {
-        Plan::Postgres(plan) => {
-            postgres::prepare(&plan, spec, &helper, &mut fabric.info.nodes).await?;
-            Ok(Backend::Postgres(Box::new(Postgres::new(plan, fabric))))
-        }
-        Plan::Redis(plan) => {
-            redis::prepare(&plan, spec, &mut fabric.info.nodes)?;
-            Ok(Backend::Redis(Redis::new(&plan, fabric)))
-        }
+    match &plan {
+        Plan::Postgres(plan) => postgres::prepare(plan, spec, &helper, &mut fabric.info.nodes).await?,
+        Plan::Redis(plan) => redis::prepare(plan, spec, &mut fabric.info.nodes)?,
     }
+    if spec.fuse {
+        // Over the files that are there now: copying a template through it would only take longer.
+        fuse::mount_all(&mut fabric.info, &spec.nodes_dir).await?;
+    }
+    Ok(match plan {
+        Plan::Postgres(plan) => Backend::Postgres(Box::new(Postgres::new(plan, fabric))),
+        Plan::Redis(plan) => Backend::Redis(Redis::new(&plan, fabric)),
+    })
 }
 
 /// Starts all processes and waits until the database is whole: one primary, everyone else attached to it.

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::NodeState;
 use crate::error::{Doing, StepError};
 use crate::exec::ExecSpec;
+use crate::fuse::DiskRule;
 use crate::info::{NodeInfo, ProcessSpec, SandboxInfo};
-use crate::{nft, path, process};
+use crate::{fuse, nft, path, process};
 
 /// The helper needs milliseconds, or its greeting's five seconds.
 const STARTED_WITHIN: Duration = Duration::from_secs(10);
@@ -57,6 +58,24 @@ pub enum Step {
         /// The node.
         node: String,
     },
+    /// From now on this rule is in force for the node's files, besides those of other faults. The same fault's rule is
+    /// replaced. A node whose files are not served by a file system of ours is an error
+    /// (see [`crate::ClusterSpec::fuse`]).
+    DiskRule {
+        /// The node.
+        node: String,
+        /// The fault whose rule it is.
+        id: u32,
+        /// The rule.
+        rule: DiskRule,
+    },
+    /// Lifts the rule of a fault; operations that it delays go on at once. A rule that is not there is no error.
+    DiskUnrule {
+        /// The node.
+        node: String,
+        /// The fault whose rule it is.
+        id: u32,
+    },
 }
 
 impl Step {
@@ -70,6 +89,8 @@ impl Step {
             Self::Start { node } => start_node(info, find(info, node)?),
             Self::Freeze { node } => process::freeze(find(info, node)?),
             Self::Thaw { node } => process::thaw(find(info, node)?),
+            Self::DiskRule { node, id, rule } => fuse::set_rule(find(info, node)?, *id, rule),
+            Self::DiskUnrule { node, id } => fuse::lift_rule(find(info, node)?, *id),
         }
     }
 }
@@ -107,7 +128,7 @@ pub(crate) fn start_process(info: &SandboxInfo, node: &NodeInfo, process: &Proce
 }
 
 /// Runs the helper to its end, for a bounded time: it may be frozen or killed together with its node.
-fn run_helper(command: &mut Command) -> Result<(), String> {
+pub(crate) fn run_helper(command: &mut Command) -> Result<(), String> {
     let text = |error: std::io::Error| error.to_string();
     let spawned = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
     let mut helper = spawned.map_err(text)?;

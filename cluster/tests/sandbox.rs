@@ -7,6 +7,7 @@
 //! sandbox capabilities                 what this machine can do
 //! sandbox step INFO STEP               one step inside a sandbox that was entered from outside
 //! sandbox internal-exec SPEC           starts a server (see `schism_cluster::internal_exec`)
+//! sandbox internal-fuse SPEC           serves a data directory (see `schism_cluster::internal_fuse`)
 //! ```
 //!
 //! Needs root or user namespaces, and the servers; says `SKIPPED:` where something is missing.
@@ -26,6 +27,13 @@ fn main() -> ExitCode {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words[..] {
         ["internal-exec", spec] => match schism_cluster::internal_exec(spec) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        },
+        ["internal-fuse", spec] => match schism_cluster::internal_fuse(spec) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("{error}");

@@ -46,7 +46,7 @@ impl Entry {
 
     fn needs(&self) -> Needs {
         let kind = self.fault.kind();
-        Needs { failover: kind == Kind::Failover, nodes: kind.nodes_min(&self.target) }
+        Needs { failover: kind == Kind::Failover, nodes: kind.nodes_min(&self.target), fuse: kind.info().capabilities.contains(&"fuse") }
     }
 }
 
@@ -57,6 +57,8 @@ pub struct Needs {
     pub failover: bool,
     /// The fewest nodes.
     pub nodes: usize,
+    /// Whether the nodes' data directories must be served by a file system of ours.
+    pub fuse: bool,
 }
 
 /// A schedule that cannot be drawn, read or carried out.
@@ -137,9 +139,11 @@ impl Schedule {
     /// What it wants of a cluster: the most that any of its faults wants.
     #[must_use]
     pub fn needs(&self) -> Needs {
-        self.entries.iter().map(Entry::needs).fold(Needs { failover: false, nodes: 1 }, |most, needs| Needs {
+        let nothing = Needs { failover: false, nodes: 1, fuse: false };
+        self.entries.iter().map(Entry::needs).fold(nothing, |most, needs| Needs {
             failover: most.failover || needs.failover,
             nodes: most.nodes.max(needs.nodes),
+            fuse: most.fuse || needs.fuse,
         })
     }
 

@@ -4,7 +4,7 @@
 
 use std::{ffi::OsString, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
-use schism_cluster::{Cluster, ClusterSpec, RecoveryGoal, internal_exec, sandbox};
+use schism_cluster::{Cluster, ClusterSpec, RecoveryGoal, internal_exec, internal_fuse, sandbox};
 use schism_nemesis::{Healer, Ledger, Nemesis, NemesisStage, Schedule};
 use schism_seed::Seed;
 use tokio::{
@@ -38,6 +38,7 @@ fn main() -> ExitCode {
     let result = match args.first().map_or("", String::as_str) {
         "inside" => inside(Path::new(&args[1]), &args[2], &args[3]),
         "internal-exec" => internal_exec(&args[1]).map_err(Into::into),
+        "internal-fuse" => internal_fuse(&args[1]).map_err(Into::into),
         _ if args.iter().any(|arg| arg == "--list") => {
             // What a test runner that lists tests before it runs them expects; all of this file is one test.
             if !args.iter().any(|arg| arg == "--ignored") {
@@ -104,6 +105,7 @@ async fn faults(directory: &Path, case: &Case, run_id: &str) -> Anything {
         nodes_dir: directory.join("nodes"),
         run_id: run_id.to_owned(),
         client_sites: 3,
+        fuse: false,
     };
     let cluster = Arc::new(Cluster::start(spec).await?);
     let schedule = Schedule::from_toml(case.schedule, Seed::new(1))?;

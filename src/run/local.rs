@@ -74,6 +74,7 @@ pub(crate) fn run_in_sandbox(launch: &Launch) -> anyhow::Result<RunResult> {
         nodes_dir: job.directory.join("nodes"),
         run_id: launch.run_id.clone(),
         client_sites: name.nodes(),
+        fuse: plan.schedule.needs().fuse,
     };
     let cluster = Arc::new(runtime.block_on(Cluster::start(spec))?);
     let connect = connector(plan, name, &cluster)?;

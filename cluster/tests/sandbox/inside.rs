@@ -65,6 +65,7 @@ impl Start<'_> {
             nodes_dir: Path::new(self.results).join("nodes"),
             run_id: self.run_id.to_owned(),
             client_sites: target.nodes(),
+            fuse: false,
         })
         .await;
         took(&format!("start {target}"), began);

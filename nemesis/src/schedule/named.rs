@@ -68,10 +68,10 @@ mod tests {
     #[test]
     fn they_need_what_they_use() {
         let needs = |name| named(name, Seed::new(1)).unwrap().needs();
-        assert_eq!(needs("kill-restart"), Needs { failover: false, nodes: 1 });
-        assert_eq!(needs("isolate-primary"), Needs { failover: false, nodes: 2 });
-        assert_eq!(needs("cut-then-failover"), Needs { failover: true, nodes: 2 });
-        assert_eq!(needs("promote-during-cut"), Needs { failover: true, nodes: 2 });
+        assert_eq!(needs("kill-restart"), Needs { failover: false, nodes: 1, fuse: false });
+        assert_eq!(needs("isolate-primary"), Needs { failover: false, nodes: 2, fuse: false });
+        assert_eq!(needs("cut-then-failover"), Needs { failover: true, nodes: 2, fuse: false });
+        assert_eq!(needs("promote-during-cut"), Needs { failover: true, nodes: 2, fuse: false });
     }
 
     #[test]
