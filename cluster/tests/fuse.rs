@@ -536,7 +536,7 @@ fn rules(pair: &Pair) {
     pair.lift(4);
     assert_eq!(fs::read(root.join("short")).unwrap(), text);
     drop(file);
-    assert_eq!(told(&fs::metadata(root.join("short")).unwrap()).contains("200000 bytes"), true);
+    assert!(told(&fs::metadata(root.join("short")).unwrap()).contains("200000 bytes"));
 }
 
 fn slow_delays_no_other(pair: &Pair) {

@@ -564,7 +564,8 @@ fn undone(steps: &[Step]) -> Vec<String> {
         Step::Uncut { pairs } => format!("{} directed pairs reconnected", pairs.len()),
         Step::Thaw { node } => format!("{node} thawed"),
         Step::Start { node } => format!("{node} started"),
-        Step::Cut { .. } | Step::Kill { .. } | Step::Freeze { .. } => format!("{step:?}"),
+        Step::DiskUnrule { node, .. } => format!("rule on the files of {node} lifted"),
+        Step::Cut { .. } | Step::Kill { .. } | Step::Freeze { .. } | Step::DiskRule { .. } => format!("{step:?}"),
     };
     steps.iter().map(told).collect()
 }

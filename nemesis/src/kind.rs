@@ -20,6 +20,14 @@ pub enum Kind {
     Partition,
     /// A partition that comes and goes.
     Flap,
+    /// File operations take longer.
+    SlowIo,
+    /// File operations fail with EIO.
+    IoError,
+    /// Writes and new files fail with ENOSPC.
+    NoSpace,
+    /// Writes take only a part of their bytes.
+    ShortWrite,
 }
 
 /// What faults have in common: the part of the machine that they are about.
@@ -30,11 +38,13 @@ pub enum Family {
     Process,
     /// What is between nodes, and between nodes and clients.
     Network,
+    /// What servers keep their data on.
+    Storage,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Process, Self::Network];
+    pub const ALL: [Self; 3] = [Self::Process, Self::Network, Self::Storage];
 
     /// Its word in `--faults`, where it stands for all kinds of it.
     #[must_use]
@@ -42,6 +52,7 @@ impl Family {
         match self {
             Self::Process => "process",
             Self::Network => "network",
+            Self::Storage => "storage",
         }
     }
 }

@@ -50,7 +50,7 @@ mod units;
 pub use event::{Measured, NemesisEvent, NemesisStage};
 pub use execute::{Failure, Nemesis, Outcome};
 pub use fabric::{Fabric, FabricError};
-pub use faults::{Clients, FailoverPlan, Fault, Flap, Rejoin};
+pub use faults::{Clients, FailoverPlan, Fault, Flap, IoFault, Rejoin};
 pub use guardian::{Guardian, guardian_main};
 pub use heal::{CleanUp, HealError, HealOutcome, Healed, UndoCommand, heal, internal_undo, leftovers};
 pub use kind::{Family, Kind, KindInfo, OptionInfo, kinds};

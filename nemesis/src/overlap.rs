@@ -30,6 +30,8 @@ const fn takes(step: &Step) -> Option<Hold<'_>> {
         Step::Kill { node } => Some(Hold::Dead(node.as_str())),
         Step::Freeze { node } => Some(Hold::Frozen(node.as_str())),
         Step::Start { .. } | Step::Thaw { .. } | Step::Cut { .. } | Step::Uncut { .. } => None,
+        // Each fault has a rule of its own, which touches no other's.
+        Step::DiskRule { .. } | Step::DiskUnrule { .. } => None,
     }
 }
 
@@ -39,6 +41,7 @@ const fn gives(step: &Step) -> Option<Hold<'_>> {
         Step::Start { node } => Some(Hold::Dead(node.as_str())),
         Step::Thaw { node } => Some(Hold::Frozen(node.as_str())),
         Step::Kill { .. } | Step::Freeze { .. } | Step::Cut { .. } | Step::Uncut { .. } => None,
+        Step::DiskRule { .. } | Step::DiskUnrule { .. } => None,
     }
 }
 
@@ -73,12 +76,16 @@ pub(crate) fn expect_beside(expects: &[Expect], others: &[&[Step]]) -> Vec<Expec
     let down = |node: &str| {
         others.iter().any(|step| matches!(takes(step), Some(Hold::Dead(other) | Hold::Frozen(other)) if other == node))
     };
+    // A server that cannot write, or only slowly, may give up, and may not come back before the rule is lifted; then
+    // whoever lifts it starts it and looks whether it answers.
+    let hampered =
+        |node: &str| others.iter().any(|step| matches!(step, Step::DiskRule { node: other, .. } if other == node));
     let possible = |expect: &&Expect| match expect {
         Expect::Reached { from, to } => {
             let (there, back) = ((from.clone(), to.clone()), (to.clone(), from.clone()));
             !cut_by(&others, &there) && !cut_by(&others, &back)
         }
-        Expect::Running { node } | Expect::Answers { node } => !down(node),
+        Expect::Running { node } | Expect::Answers { node } => !down(node) && !hampered(node),
         _ => true,
     };
     expects.iter().filter(possible).cloned().collect()
@@ -86,6 +93,8 @@ pub(crate) fn expect_beside(expects: &[Expect], others: &[&[Step]]) -> Vec<Expec
 
 #[cfg(test)]
 mod tests {
+    use schism_cluster::{DiskEffect, DiskError, DiskFiles, DiskOperation, DiskRule};
+
     use super::*;
 
     fn pair(from: &str, to: &str) -> (String, String) {
@@ -133,5 +142,34 @@ mod tests {
         let cut = [Step::Cut { pairs: vec![pair("n2", "n1")] }];
         let kill = [Step::Kill { node: "n1".into() }];
         assert_eq!(expect_beside(&expects, &[&cut, &kill]), [expects[1].clone(), expects[3].clone()]);
+        let rule = [disk_rule("n2", 4)];
+        assert_eq!(expect_beside(&expects, &[&rule]), expects[..3]);
+    }
+
+    fn disk_rule(node: &str, id: u32) -> Step {
+        let rule = DiskRule {
+            files: DiskFiles::all(),
+            operations: [DiskOperation::Write].into(),
+            effect: DiskEffect::Fail(DiskError::NoSpace),
+            probability_ppm: 1_000_000,
+            seed: 0,
+        };
+        Step::DiskRule { node: node.into(), id, rule }
+    }
+
+    /// Two faults on the same files: each lifts its own rule, at its own time. A server that is dead for want of space
+    /// is started at the end, but not while another fault wants it dead or keeps it frozen.
+    #[test]
+    fn rules_are_lifted_one_by_one() {
+        let lift = Step::DiskUnrule { node: "n1".into(), id: 3 };
+        let undo = [lift.clone(), start("n1")];
+        assert_eq!(undo_beside(&undo, &[&[disk_rule("n1", 4)]]).now, undo);
+        let kill = [Step::Kill { node: "n1".into() }];
+        assert_eq!(undo_beside(&undo, &[&kill]).now, undo[..1]);
+        let freeze = [Step::Freeze { node: "n1".into() }];
+        let beside = undo_beside(&undo, &[&freeze]);
+        assert_eq!((beside.now, beside.withheld), (vec![lift], vec![start("n1")]));
+        // A node that is killed and started meanwhile keeps its rule: it is the file system's and not the server's.
+        assert_eq!(undo_beside(&[start("n1")], &[&[disk_rule("n1", 4)]]).now, [start("n1")]);
     }
 }

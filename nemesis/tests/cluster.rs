@@ -22,16 +22,31 @@ struct Case {
     name: &'static str,
     target: &'static str,
     schedule: &'static str,
+    settings: &'static [(&'static str, &'static str)],
 }
 
 macro_rules! case {
     ($name:literal, $target:literal) => {
-        Case { name: $name, target: $target, schedule: include_str!(concat!("schedules/", $name, ".toml")) }
+        case!($name, $target, [])
+    };
+    ($name:literal, $target:literal, $settings:expr) => {
+        Case {
+            name: $name,
+            target: $target,
+            schedule: include_str!(concat!("schedules/", $name, ".toml")),
+            settings: &$settings,
+        }
     };
 }
 
 /// Each in a cluster of its own.
-const CASES: &[Case] = &[case!("basic-postgres", "postgres/async"), case!("basic-redis", "redis/sentinel")];
+const CASES: &[Case] = &[
+    case!("basic-postgres", "postgres/async"),
+    case!("basic-redis", "redis/sentinel"),
+    case!("storage-io-postgres", "postgres/async"),
+    // Without its log of writes it would write nothing.
+    case!("storage-io-redis", "redis/sentinel", [("appendfsync", "everysec")]),
+];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -59,12 +74,21 @@ fn main() -> ExitCode {
 
 fn tests() -> Anything {
     let capabilities = sandbox::capabilities();
-    let missing = capabilities.system.into_iter().filter(|one| one.required).find_map(|one| one.missing);
+    let missing = capabilities.system.iter().filter(|one| one.required).find_map(|one| one.missing.clone());
+    let without: Vec<(&str, String)> =
+        capabilities.system.iter().filter_map(|one| Some((one.name, one.missing.clone()?))).collect();
     if let Some(missing) = missing {
         println!("skipped: no sandbox on this machine: {missing}");
         return Ok(());
     }
-    for case in CASES {
+    // `cargo test … -- NAME` runs the cases whose name contains it.
+    let filter: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    for case in CASES.iter().filter(|case| filter.iter().all(|word| case.name.contains(word.as_str()))) {
+        let schedule = Schedule::from_toml(case.schedule, Seed::new(1))?;
+        if let Some(why) = without.iter().find_map(|(name, why)| needs(&schedule, name).then_some(why)) {
+            println!("skipped: {}: {why}", case.name);
+            continue;
+        }
         let program = if case.target.starts_with("postgres") { "postgres" } else { "redis-server" };
         let installed = capabilities.servers.iter().any(|server| server.name == program && server.path.is_some());
         if installed {
@@ -74,6 +98,11 @@ fn tests() -> Anything {
         }
     }
     Ok(())
+}
+
+/// Whether one of its faults needs this ability of the machine.
+fn needs(schedule: &Schedule, ability: &str) -> bool {
+    schedule.entries().iter().any(|entry| entry.fault.kind().info().capabilities.contains(&ability))
 }
 
 fn run(case: &Case) -> Anything {
@@ -99,16 +128,17 @@ fn inside(directory: &Path, name: &str, run_id: &str) -> Anything {
 }
 
 async fn faults(directory: &Path, case: &Case, run_id: &str) -> Anything {
+    let schedule = Schedule::from_toml(case.schedule, Seed::new(1))?;
+    let settings = case.settings.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
     let spec = ClusterSpec {
         target: case.target.parse()?,
-        settings: [].into(),
+        settings: settings.collect(),
         nodes_dir: directory.join("nodes"),
         run_id: run_id.to_owned(),
         client_sites: 3,
-        fuse: false,
+        fuse: schedule.needs().fuse,
     };
     let cluster = Arc::new(Cluster::start(spec).await?);
-    let schedule = Schedule::from_toml(case.schedule, Seed::new(1))?;
     schedule.check(cluster.node_names(), cluster.supports("failover"))?;
     let planned = schedule.entries().len();
     let ledger = Arc::new(Ledger::append_to(&directory.join("ledger.jsonl"))?);

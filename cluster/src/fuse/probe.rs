@@ -81,7 +81,10 @@ impl Probe {
                 renamed
             }
             DiskOperation::Open => {
-                self.file()?;
+                // Not by opening it.
+                if !self.path.try_exists()? {
+                    self.make_new()?;
+                }
                 timed(|| File::open(&self.path).map(drop))
             }
             DiskOperation::Read => {

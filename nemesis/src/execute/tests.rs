@@ -32,6 +32,8 @@ struct FakeState {
     cut: BTreeSet<(String, String)>,
     dead: BTreeSet<String>,
     frozen: BTreeSet<String>,
+    /// Rules on the files of a node, by fault.
+    rules: BTreeSet<(String, u32)>,
     /// By term; the nodes that claim to be primary.
     primaries: BTreeMap<String, u64>,
     lies: Lies,
@@ -87,6 +89,12 @@ impl Fake {
             Step::Thaw { node } => {
                 state.frozen.remove(node);
             }
+            Step::DiskRule { node, id, .. } => {
+                state.rules.insert((node.clone(), *id));
+            }
+            Step::DiskUnrule { node, id } => {
+                state.rules.remove(&(node.clone(), *id));
+            }
         }
         Ok(())
     }
@@ -100,6 +108,8 @@ fn name(step: &Step) -> String {
         Step::Start { node } => format!("start {node}"),
         Step::Freeze { node } => format!("freeze {node}"),
         Step::Thaw { node } => format!("thaw {node}"),
+        Step::DiskRule { node, id, .. } => format!("rule {id} {node}"),
+        Step::DiskUnrule { node, id } => format!("unrule {id} {node}"),
     }
 }
 
@@ -233,7 +243,7 @@ impl Test {
     /// Nothing is cut, dead or frozen, and the ledger agrees.
     fn assert_healed(&self) {
         let state = self.fabric.state();
-        assert!(state.cut.is_empty() && state.dead.is_empty() && state.frozen.is_empty());
+        assert!(state.cut.is_empty() && state.dead.is_empty() && state.frozen.is_empty() && state.rules.is_empty());
         assert_eq!(self.ledger.read().unwrap().in_force().count(), 0);
         assert_eq!(self.nemesis.in_force(), [0; 0]);
     }

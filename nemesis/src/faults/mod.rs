@@ -3,10 +3,12 @@
 
 mod network;
 mod process;
+mod storage_io;
 
 pub use network::{Clients, Flap};
 pub(crate) use process::kill;
 pub use process::{FailoverPlan, Rejoin};
+pub use storage_io::IoFault;
 
 use schism_seed::Stream;
 
@@ -17,7 +19,7 @@ use crate::{
 };
 
 /// All kinds by family, in the order in which they are listed.
-pub(crate) const FAMILIES: [&[KindInfo]; 2] = [process::KINDS, network::KINDS];
+pub(crate) const FAMILIES: [&[KindInfo]; 3] = [process::KINDS, network::KINDS, storage_io::KINDS];
 
 /// What is done, with its options.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub enum Fault {
     },
     /// Cut and lifted over and over.
     Flap(Flap),
+    /// File operations are slow, fail or take a part; as before at the end.
+    Io(IoFault),
 }
 
 impl Fault {
@@ -47,6 +51,7 @@ impl Fault {
             Self::Failover(_) => Kind::Failover,
             Self::Partition { .. } => Kind::Partition,
             Self::Flap(_) => Kind::Flap,
+            Self::Io(fault) => fault.kind(),
         }
     }
 
@@ -58,6 +63,7 @@ impl Fault {
             Kind::Failover => Self::Failover(FailoverPlan::default()),
             Kind::Partition => Self::Partition { clients: Clients::default() },
             Kind::Flap => Self::Flap(Flap::drawn(stream)),
+            Kind::SlowIo | Kind::IoError | Kind::NoSpace | Kind::ShortWrite => Self::Io(IoFault::drawn(kind, stream)),
         }
     }
 
@@ -70,6 +76,7 @@ impl Fault {
             Kind::Failover => Self::Failover(FailoverPlan::read(&mut options)?),
             Kind::Partition => Self::Partition { clients: network::read_clients(target, &mut options)? },
             Kind::Flap => Self::Flap(Flap::read(target, &mut options)?),
+            Kind::SlowIo | Kind::IoError | Kind::NoSpace | Kind::ShortWrite => Self::Io(IoFault::read(kind, &mut options)?),
         };
         options.finish(kind)?;
         Ok(fault)
@@ -83,6 +90,7 @@ impl Fault {
             Self::Failover(plan) => plan.write(&mut options),
             Self::Partition { clients } => options.set("clients", clients),
             Self::Flap(flap) => flap.write(&mut options),
+            Self::Io(fault) => fault.write(&mut options),
         }
         options
     }
@@ -95,6 +103,7 @@ impl Fault {
             Self::Failover(plan) => plan.inject(scene),
             Self::Partition { clients } => network::partition(scene, *clients),
             Self::Flap(flap) => flap.inject(scene),
+            Self::Io(fault) => fault.inject(scene),
         }
     }
 }

@@ -196,7 +196,7 @@ pub(super) fn pause(victims: &[String]) -> Injection {
 }
 
 /// The processes run and the database answers.
-fn serving(nodes: &[String]) -> Vec<Expect> {
+pub(super) fn serving(nodes: &[String]) -> Vec<Expect> {
     let mut expects = each(nodes, |node| Expect::Running { node });
     expects.extend(each(nodes, |node| Expect::Answers { node }));
     expects
