@@ -208,8 +208,7 @@ impl Cluster {
     /// What faults have left in the running cluster: nothing, once they are healed.
     pub async fn remains(&self) -> Result<Vec<String>, StepError> {
         let cuts = self.cut_counters().await?;
-        let mut remains: Vec<String> =
-            cuts.into_iter().map(|cut| format!("cut {}→{}", cut.from, cut.to)).collect();
+        let mut remains: Vec<String> = cuts.into_iter().map(|cut| format!("cut {}→{}", cut.from, cut.to)).collect();
         let nodes = self.info().nodes;
         let rules = tokio::task::spawn_blocking(move || fuse::remains(&nodes)).await;
         remains.extend(rules.map_err(|_| StepError::Abandoned)?);

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! fuse                       runs everything
-//! fuse inside                its part inside a sandbox
+//! fuse inside RUN_ID         its part inside a sandbox
 //! fuse hold FILE             writes and syncs a file, once; for a process that hangs in an operation
 //! fuse internal-fuse SPEC    serves a directory (see `schism_cluster::internal_fuse`)
 //! ```
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
-        ["inside"] => inside(),
+        ["inside", run_id] => inside(run_id),
         ["hold", file] => {
             let mut file = File::create(file).unwrap();
             file.write_all(b"x").unwrap();
@@ -66,7 +66,7 @@ fn launch() -> ExitCode {
     let mounts = || fs::read_to_string("/proc/mounts").unwrap();
     let before = mounts();
     let run_id = format!("test-fuse-{}", std::process::id());
-    let mut inside = sandbox::spawn_inside(&[OsString::from("inside")], &run_id).unwrap();
+    let mut inside = sandbox::spawn_inside(&["inside".into(), OsString::from(&run_id)], &run_id).unwrap();
     let status = inside.child.wait().unwrap();
     if let Some(cgroups) = &inside.cgroup_root {
         sandbox::remove_leftovers(cgroups).unwrap();
@@ -80,11 +80,13 @@ struct Pair {
     plain: PathBuf,
     served: PathBuf,
     info: SandboxInfo,
+    /// The node's, where there are cgroups.
+    cgroup: Option<PathBuf>,
 }
 
-fn inside() -> ExitCode {
+fn inside(run_id: &str) -> ExitCode {
     sandbox::prepare_inside().unwrap();
-    let pair = Pair::new();
+    let pair = Pair::new(run_id);
     for (name, test) in [
         ("random sequences", same_results as fn(&Pair)),
         ("special operations", special_operations),
@@ -92,6 +94,7 @@ fn inside() -> ExitCode {
         ("rules", rules),
         ("slow operations delay no others", slow_delays_no_other),
         ("a hanging process can be killed", hanging_process_dies),
+        ("a hanging process can be frozen", hanging_process_freezes),
         ("a dead file system is noticed", death_is_noticed),
     ] {
         let begin = Instant::now();
@@ -102,7 +105,11 @@ fn inside() -> ExitCode {
 }
 
 impl Pair {
-    fn new() -> Self {
+    fn new(run_id: &str) -> Self {
+        let mounts = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(Path::new);
+        let cgroup = mounts.map(|mount| mount.join(format!("schism-{run_id}"))).into_iter().find(|path| path.is_dir());
+        let cgroup = cgroup.map(|root| root.join("n1"));
+        cgroup.iter().for_each(|cgroup| fs::create_dir(cgroup).unwrap());
         let root = Path::new("/run/schism/test");
         let (plain, served) = (root.join("plain"), root.join("data"));
         for directory in [&plain, &served] {
@@ -111,7 +118,7 @@ impl Pair {
         }
         let socket = root.join("fuse.sock");
         let spec = serde_json::json!({
-            "directory": served, "socket": socket, "cgroup": null, "log": root.join("fuse.log"),
+            "directory": served, "socket": socket, "cgroup": cgroup, "log": root.join("fuse.log"),
         });
         let mounted = Command::new("/proc/self/exe").args(["internal-fuse", &spec.to_string()]).status().unwrap();
         assert!(mounted.success());
@@ -123,7 +130,7 @@ impl Pair {
                 "processes": [], "fuse": socket,
             }],
         });
-        Self { plain, served, info: serde_json::from_value(info).unwrap() }
+        Self { plain, served, info: serde_json::from_value(info).unwrap(), cgroup }
     }
 
     fn set(&self, id: u32, files: &str, operations: &[DiskOperation], effect: DiskEffect) {
@@ -290,9 +297,7 @@ impl<'a> Subject<'a> {
             Op::Unlink(name) => fs::remove_file(path(name)).map(done)?,
             Op::RemoveDirectory(name) => fs::remove_dir(path(name)).map(done)?,
             Op::Chmod(name, mode) => fs::set_permissions(path(name), fs::Permissions::from_mode(mode)).map(done)?,
-            Op::Chown(name, owner) => {
-                std::os::unix::fs::lchown(path(name), Some(owner), Some(owner + 1)).map(done)?
-            }
+            Op::Chown(name, owner) => std::os::unix::fs::lchown(path(name), Some(owner), Some(owner + 1)).map(done)?,
             Op::SetTimes(name, seconds) => {
                 let time = nix::sys::time::TimeSpec::new(seconds, 7);
                 let follow = nix::sys::stat::UtimensatFlags::FollowSymlink;
@@ -589,6 +594,28 @@ fn hanging_process_dies(pair: &Pair) {
     holder.kill().unwrap();
     holder.wait().unwrap();
     assert!(begin.elapsed() < Duration::from_secs(1), "it took {:?} to die", begin.elapsed());
+    pair.lift(1);
+}
+
+fn hanging_process_freezes(pair: &Pair) {
+    let Some(cgroup) = &pair.cgroup else {
+        return println!("SKIPPED: no cgroups");
+    };
+    pair.set(1, "held*", &[DiskOperation::Fsync], DiskEffect::Delay(60_000));
+    let file = pair.served.join("held");
+    let mut holder = Command::new("/proc/self/exe").args(["hold".as_ref(), file.as_os_str()]).spawn().unwrap();
+    fs::write(cgroup.join("cgroup.procs"), holder.id().to_string()).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(holder.try_wait().unwrap().is_none(), "it does not hang");
+    let begin = Instant::now();
+    fs::write(cgroup.join("cgroup.freeze"), "1").unwrap();
+    while !fs::read_to_string(cgroup.join("cgroup.events")).unwrap().contains("frozen 1") {
+        assert!(begin.elapsed() < Duration::from_secs(1), "it does not freeze");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(holder.try_wait().unwrap().is_none());
+    fs::write(cgroup.join("cgroup.freeze"), "0").unwrap();
+    assert!(holder.wait().unwrap().success());
     pair.lift(1);
 }
 

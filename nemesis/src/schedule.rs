@@ -46,7 +46,11 @@ impl Entry {
 
     fn needs(&self) -> Needs {
         let kind = self.fault.kind();
-        Needs { failover: kind == Kind::Failover, nodes: kind.nodes_min(&self.target), fuse: kind.info().capabilities.contains(&"fuse") }
+        Needs {
+            failover: kind == Kind::Failover,
+            nodes: kind.nodes_min(&self.target),
+            fuse: kind.info().capabilities.contains(&"fuse"),
+        }
     }
 }
 

@@ -13,7 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, RenameFlags, openat, readlinkat, renameat2};
 use nix::libc;
-use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, UtimensatFlags, fchmodat, fstatat, mkdirat, mknodat, utimensat};
+use nix::sys::stat::{
+    FchmodatFlags, FileStat, Mode, SFlag, UtimensatFlags, fchmodat, fstatat, mkdirat, mknodat, utimensat,
+};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, linkat, symlinkat, unlinkat};
 
@@ -154,7 +156,14 @@ impl Backing {
         Ok(openat(AT_FDCWD, &path, kept | OFlag::O_CLOEXEC, Mode::empty())?.into())
     }
 
-    pub(super) fn create(&self, parent: u64, name: &OsStr, mode: u32, flags: i32, owner: Owner) -> Done<(FileStat, File)> {
+    pub(super) fn create(
+        &self,
+        parent: u64,
+        name: &OsStr,
+        mode: u32,
+        flags: i32,
+        owner: Owner,
+    ) -> Done<(FileStat, File)> {
         let asked = OFlag::from_bits_truncate(flags);
         let kept = asked & (OFlag::O_ACCMODE | OFlag::O_TRUNC);
         let flags = kept | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;

@@ -136,9 +136,7 @@ impl Shared {
                     }
                     self.lock()
                 }
-                Some(until) => {
-                    self.changed.wait_timeout(queue, until - now).unwrap_or_else(PoisonError::into_inner).0
-                }
+                Some(until) => self.changed.wait_timeout(queue, until - now).unwrap_or_else(PoisonError::into_inner).0,
                 None => self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner),
             };
         }
@@ -175,7 +173,8 @@ impl Shared {
 fn is_hurried(thread: u32, frozen: &[u32]) -> bool {
     let Ok(status) = fs::read_to_string(format!("/proc/{thread}/status")) else { return false };
     let field = |name: &str| status.lines().find_map(|line| Some(line.strip_prefix(name)?.trim()));
-    let has_kill = |mask: &str| u64::from_str_radix(mask, 16).is_ok_and(|mask| mask & (1 << (nix::libc::SIGKILL - 1)) != 0);
+    let has_kill =
+        |mask: &str| u64::from_str_radix(mask, 16).is_ok_and(|mask| mask & (1 << (nix::libc::SIGKILL - 1)) != 0);
     let killed = ["SigPnd:", "ShdPnd:"].into_iter().filter_map(field).any(has_kill);
     killed || field("Tgid:").and_then(|tgid| tgid.parse().ok()).is_some_and(|tgid| frozen.contains(&tgid))
 }

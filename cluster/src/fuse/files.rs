@@ -49,7 +49,10 @@ impl DiskFiles {
         }
         let wrong = |why: &str| {
             let sets: Vec<&str> = SETS.iter().map(|(name, ..)| *name).collect();
-            Err(format!("{text:?} is neither a set of files ({}) nor a pattern such as \"pg_wal/*\": {why}", sets.join(", ")))
+            Err(format!(
+                "{text:?} is neither a set of files ({}) nor a pattern such as \"pg_wal/*\": {why}",
+                sets.join(", ")
+            ))
         };
         let parts: Vec<&str> = text.split('/').collect();
         let (last, directories) = parts.split_last().map_or(("", &[][..]), |(last, rest)| (*last, rest));

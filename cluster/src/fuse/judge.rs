@@ -164,10 +164,7 @@ mod tests {
         judge.set(4, rule("all", &[Write], DiskEffect::Fail(DiskError::Io), 1_000_000));
         let wal = "pg_wal/1";
         assert_eq!(judged(&judge, Fsync, wal), Verdict { delay_ms: 57, ..Verdict::default() });
-        assert_eq!(
-            judged(&judge, Write, wal),
-            Verdict { delay_ms: 50, error: Some(nix::libc::ENOSPC), short: None }
-        );
+        assert_eq!(judged(&judge, Write, wal), Verdict { delay_ms: 50, error: Some(nix::libc::ENOSPC), short: None });
         assert_eq!(judged(&judge, Write, "base/1").error, Some(nix::libc::EIO));
         assert_eq!(judged(&judge, Read, wal), Verdict::default());
         assert_eq!(judged(&judge, Create, wal), Verdict::default());

@@ -368,8 +368,7 @@ impl Filesystem for Passthrough {
     ) {
         let change = Change { mode, uid, gid, bytes, accessed, modified, handle };
         let paths = |backing: &Backing| vec![backing.path_of(ino.0)];
-        let verdict =
-            if bytes.is_some() { self.judge(DiskOperation::Truncate, paths) } else { Verdict::default() };
+        let verdict = if bytes.is_some() { self.judge(DiskOperation::Truncate, paths) } else { Verdict::default() };
         self.carry_out(request, verdict, reply, move |core, reply| match core.set_attributes(ino.0, &change) {
             Ok(stat) => reply.attr(&BELIEVED, &attributes(&stat)),
             Err(error) => reply.error(error),
@@ -383,16 +382,7 @@ impl Filesystem for Passthrough {
         }
     }
 
-    fn mknod(
-        &self,
-        request: &Request,
-        parent: INodeNo,
-        name: &OsStr,
-        mode: u32,
-        _: u32,
-        rdev: u32,
-        reply: ReplyEntry,
-    ) {
+    fn mknod(&self, request: &Request, parent: INodeNo, name: &OsStr, mode: u32, _: u32, rdev: u32, reply: ReplyEntry) {
         let owner = owner(request);
         self.made(request, parent, name, reply, move |backing, name| {
             backing.make_node(parent.0, name, mode, rdev, owner)
@@ -435,8 +425,7 @@ impl Filesystem for Passthrough {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        let paths =
-            |backing: &Backing| vec![backing.path_in(parent.0, name), backing.path_in(new_parent.0, new_name)];
+        let paths = |backing: &Backing| vec![backing.path_in(parent.0, name), backing.path_in(new_parent.0, new_name)];
         let (from, to) = (name.to_owned(), new_name.to_owned());
         self.judged(request, DiskOperation::Rename, paths, reply, move |core, reply| {
             let renamed = core.backing.rename((parent.0, &from), (new_parent.0, &to), flags.bits());

@@ -30,16 +30,8 @@ pub enum DiskOperation {
 
 impl DiskOperation {
     /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::Open,
-        Self::Create,
-        Self::Read,
-        Self::Write,
-        Self::Fsync,
-        Self::Truncate,
-        Self::Rename,
-        Self::Unlink,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Open, Self::Create, Self::Read, Self::Write, Self::Fsync, Self::Truncate, Self::Rename, Self::Unlink];
 
     /// Its word in schedules.
     #[must_use]

@@ -76,7 +76,9 @@ impl Fault {
             Kind::Failover => Self::Failover(FailoverPlan::read(&mut options)?),
             Kind::Partition => Self::Partition { clients: network::read_clients(target, &mut options)? },
             Kind::Flap => Self::Flap(Flap::read(target, &mut options)?),
-            Kind::SlowIo | Kind::IoError | Kind::NoSpace | Kind::ShortWrite => Self::Io(IoFault::read(kind, &mut options)?),
+            Kind::SlowIo | Kind::IoError | Kind::NoSpace | Kind::ShortWrite => {
+                Self::Io(IoFault::read(kind, &mut options)?)
+            }
         };
         options.finish(kind)?;
         Ok(fault)

@@ -234,18 +234,22 @@ impl IoFault {
 
     pub(super) fn inject(&self, scene: &Scene<'_>) -> Injection {
         let (victims, id) = (scene.chosen, scene.id);
-        let rule = DiskRule {
+        // Each node has luck of its own.
+        let rule = |order: u64| DiskRule {
             files: self.files.clone(),
             operations: self.operations.clone(),
             effect: self.effect,
             probability_ppm: self.probability_ppm,
-            seed: scene.draw,
+            seed: scene.draw.wrapping_add(order),
         };
+        let set = |(order, node): (u64, &String)| Step::DiskRule { node: node.clone(), id, rule: rule(order) };
         let mut undo = each(victims, |node| Step::DiskUnrule { node, id });
         // A server that could not write has ended, as it should.
         undo.extend(each(victims, |node| Step::Start { node }));
         let measured = |now: bool| -> Vec<Expect> {
-            let of_node = |node: &String| self.operations.iter().map(|&operation| self.measured(node, id, operation, now)).collect();
+            let of_node = |node: &String| {
+                self.operations.iter().map(|&operation| self.measured(node, id, operation, now)).collect()
+            };
             victims.iter().flat_map::<Vec<Expect>, _>(of_node).collect()
         };
         let mut heals = process::serving(victims);
@@ -257,7 +261,7 @@ impl IoFault {
             bounds: 0.0..=f64::INFINITY,
         }));
         Injection {
-            steps: each(victims, |node| Step::DiskRule { node, id, rule: rule.clone() }),
+            steps: (0..).zip(victims).map(set).collect(),
             undo,
             victims: victims.to_vec(),
             detail: self.told(victims),
@@ -292,7 +296,8 @@ impl IoFault {
         match self.effect {
             DiskEffect::Delay(delay_ms) => {
                 let delay = delay_ms as f64;
-                let (asked, bounds) = if in_force { (delay, delay..=latest(operation, delay)) } else { (0.0, 0.0..=delay * 0.9) };
+                let (asked, bounds) =
+                    if in_force { (delay, delay..=latest(operation, delay)) } else { (0.0, 0.0..=delay * 0.9) };
                 Expect::Measures { gauge: Gauge::DiskLatency { probe, delay_ms }, asked, bounds }
             }
             DiskEffect::Fail(error) => {
@@ -363,7 +368,7 @@ mod tests {
         let nodes = ["n1", "n2", "n3"].map(String::from);
         let fault = read(Kind::NoSpace, &[("files", "wal".into())]).unwrap();
         let injection = fault.inject(&Scene { id: 7, draw: 5, ..Scene::of(&Primary, &nodes[..2], &nodes) });
-        let ours = |step: &Step| matches!(step, Step::DiskRule { id: 7, rule, .. } if rule.seed == 5);
+        let ours = |step: &Step| matches!(step, Step::DiskRule { id: 7, rule, .. } if rule.seed >= 5);
         assert!(injection.steps.len() == 2 && injection.steps.iter().all(ours), "{:?}", injection.steps);
         let lifts = |step: &Step| matches!(step, Step::DiskUnrule { id: 7, .. });
         assert!(injection.undo[..2].iter().all(lifts), "{:?}", injection.undo);

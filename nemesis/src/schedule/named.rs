@@ -14,11 +14,13 @@ pub struct NamedSchedule {
     pub toml: &'static str,
 }
 
-const NAMED: [NamedSchedule; 4] = [
+const NAMED: [NamedSchedule; 6] = [
     NamedSchedule { name: "isolate-primary", toml: include_str!("../../schedules/isolate-primary.toml") },
     NamedSchedule { name: "cut-then-failover", toml: include_str!("../../schedules/cut-then-failover.toml") },
     NamedSchedule { name: "promote-during-cut", toml: include_str!("../../schedules/promote-during-cut.toml") },
     NamedSchedule { name: "kill-restart", toml: include_str!("../../schedules/kill-restart.toml") },
+    NamedSchedule { name: "wal-no-space", toml: include_str!("../../schedules/wal-no-space.toml") },
+    NamedSchedule { name: "wal-slow", toml: include_str!("../../schedules/wal-slow.toml") },
 ];
 
 impl NamedSchedule {
@@ -69,6 +71,7 @@ mod tests {
     fn they_need_what_they_use() {
         let needs = |name| named(name, Seed::new(1)).unwrap().needs();
         assert_eq!(needs("kill-restart"), Needs { failover: false, nodes: 1, fuse: false });
+        assert_eq!(needs("wal-no-space"), Needs { failover: false, nodes: 1, fuse: true });
         assert_eq!(needs("isolate-primary"), Needs { failover: false, nodes: 2, fuse: false });
         assert_eq!(needs("cut-then-failover"), Needs { failover: true, nodes: 2, fuse: false });
         assert_eq!(needs("promote-during-cut"), Needs { failover: true, nodes: 2, fuse: false });
