@@ -15,7 +15,7 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -152,8 +152,8 @@ impl Pair {
 #[derive(Debug, Clone)]
 enum Op {
     Create(usize),
-    CreateNew(usize),
-    MakeDirectory(usize),
+    CreateNew(usize, u32),
+    MakeDirectory(usize, u32),
     Write(usize, u64, usize),
     Append(usize, usize),
     Read(usize),
@@ -188,8 +188,8 @@ fn op() -> impl Strategy<Value = Op> {
     let length = prop_oneof![0_usize..100, 0_usize..20_000];
     prop_oneof![
         4 => name.clone().prop_map(Op::Create),
-        1 => name.clone().prop_map(Op::CreateNew),
-        3 => name.clone().prop_map(Op::MakeDirectory),
+        2 => (name.clone(), 0_u32..0o10000).prop_map(|(n, m)| Op::CreateNew(n, m)),
+        3 => (name.clone(), 0o700_u32..0o10000).prop_map(|(n, m)| Op::MakeDirectory(n, m)),
         4 => (name.clone(), place.clone(), length.clone()).prop_map(|(n, o, l)| Op::Write(n, o, l)),
         2 => (name.clone(), length.clone()).prop_map(|(n, l)| Op::Append(n, l)),
         3 => name.clone().prop_map(Op::Read),
@@ -218,7 +218,11 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 fn same_results(pair: &Pair) {
-    let mut runner = TestRunner::new(Config { cases: 1_000, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config {
+        cases: Config::default().cases.max(1_000),
+        failure_persistence: None,
+        ..Config::default()
+    });
     let outcome = runner.run(&vec(op(), 1..60), |ops| {
         for directory in [&pair.plain, &pair.served] {
             clear(directory);
@@ -271,8 +275,10 @@ impl<'a> Subject<'a> {
         let open = || self.open.as_ref().ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF));
         Ok(match *op {
             Op::Create(name) => File::create(path(name)).map(|_| String::new())?,
-            Op::CreateNew(name) => File::create_new(path(name)).map(|_| String::new())?,
-            Op::MakeDirectory(name) => fs::create_dir(path(name)).map(done)?,
+            Op::CreateNew(name, mode) => {
+                OpenOptions::new().write(true).create_new(true).mode(mode).open(path(name)).map(|_| String::new())?
+            }
+            Op::MakeDirectory(name, mode) => fs::DirBuilder::new().mode(mode).create(path(name)).map(done)?,
             Op::Write(name, offset, length) => {
                 write(&OpenOptions::new().write(true).open(path(name))?, offset, length)?
             }
@@ -633,7 +639,8 @@ fn death_is_noticed(pair: &Pair) {
     let [daemon] = daemons[..] else { panic!("{daemons:?}") };
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(daemon.parse().unwrap()), nix::sys::signal::SIGKILL).unwrap();
     let until = Instant::now() + Duration::from_secs(5);
-    while code(fs::metadata(&pair.served).map(drop)) != Some(libc::ENOTCONN) {
+    // What the kernel was told before it goes on believing, attributes for example.
+    while code(File::create(pair.served.join("x")).map(drop)) != Some(libc::ENOTCONN) {
         assert!(Instant::now() < until);
         std::thread::sleep(Duration::from_millis(5));
     }

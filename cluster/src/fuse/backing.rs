@@ -171,7 +171,7 @@ impl Backing {
         // What exists keeps its owner: first as if it had to be new.
         let file: File = match openat(&*parent_fd, name, flags | OFlag::O_EXCL, permissions(mode)) {
             Ok(fd) => {
-                own(&fd, owner)?;
+                own(&parent_fd, &fd, mode, owner)?;
                 fd.into()
             }
             // The kernel asks us to create what it believes is not there; another thread may have been faster.
@@ -187,25 +187,25 @@ impl Backing {
     pub(super) fn make_directory(&self, parent: u64, name: &OsStr, mode: u32, owner: Owner) -> Done<FileStat> {
         let parent_fd = self.fd(parent)?;
         mkdirat(&*parent_fd, name, permissions(mode))?;
-        self.made(&parent_fd, name, owner)
+        self.made(&parent_fd, name, mode, owner)
     }
 
     pub(super) fn make_node(&self, parent: u64, name: &OsStr, mode: u32, rdev: u32, owner: Owner) -> Done<FileStat> {
         let parent_fd = self.fd(parent)?;
         let kind = SFlag::from_bits_truncate(mode & libc::S_IFMT);
         mknodat(&*parent_fd, name, kind, permissions(mode), rdev.into())?;
-        self.made(&parent_fd, name, owner)
+        self.made(&parent_fd, name, mode, owner)
     }
 
     pub(super) fn make_symlink(&self, parent: u64, name: &OsStr, target: &Path, owner: Owner) -> Done<FileStat> {
         let parent_fd = self.fd(parent)?;
         symlinkat(target, &*parent_fd, name)?;
-        self.made(&parent_fd, name, owner)
+        self.made(&parent_fd, name, 0, owner)
     }
 
-    fn made(&self, parent: &OwnedFd, name: &OsStr, owner: Owner) -> Done<FileStat> {
+    fn made(&self, parent: &OwnedFd, name: &OsStr, mode: u32, owner: Owner) -> Done<FileStat> {
         let fd = openat(parent, name, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
-        own(&fd, owner)?;
+        own(parent, &fd, mode, owner)?;
         self.learn(fd)
     }
 
@@ -282,8 +282,18 @@ fn own_path(fd: &impl AsRawFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
 }
 
-fn own(fd: &OwnedFd, owner: Owner) -> Done {
-    fchownat(fd, "", Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)), AtFlags::AT_EMPTY_PATH)
+/// Gives what was made to whoever asked for it.
+fn own(parent: &OwnedFd, fd: &OwnedFd, mode: u32, owner: Owner) -> Done {
+    // Whoever makes something in a directory with the set-group-ID bit makes it for that directory's group.
+    let inherits = stat_of(parent)?.st_mode & libc::S_ISGID != 0;
+    let group = (!inherits).then(|| Gid::from_raw(owner.gid));
+    fchownat(fd, "", Some(Uid::from_raw(owner.uid)), group, AtFlags::AT_EMPTY_PATH)?;
+    // A change of the owner takes such bits away.
+    let special = libc::S_ISUID | libc::S_ISGID;
+    if mode & special != 0 && stat_of(fd)?.st_mode & libc::S_IFMT == libc::S_IFREG {
+        fchmodat(AT_FDCWD, &own_path(fd), permissions(mode), FchmodatFlags::FollowSymlink)?;
+    }
+    Ok(())
 }
 
 const fn permissions(mode: u32) -> Mode {
