@@ -16,6 +16,7 @@ use nix::libc;
 use nix::sys::stat::{
     FchmodatFlags, FileStat, Mode, SFlag, UtimensatFlags, fchmodat, fstatat, mkdirat, mknodat, utimensat,
 };
+use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, linkat, symlinkat, unlinkat};
 
@@ -252,6 +253,11 @@ impl Backing {
 
     pub(super) fn statistics(&self) -> Done<nix::sys::statvfs::Statvfs> {
         nix::sys::statvfs::fstatvfs(&*self.root)
+    }
+
+    /// Whether no operation on it waits for a device.
+    pub(super) fn is_in_memory(&self) -> Done<bool> {
+        Ok(fstatfs(&*self.root)?.filesystem_type() == TMPFS_MAGIC)
     }
 
     /// All entries, `.` and `..` included, as they are now.

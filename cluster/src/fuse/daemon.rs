@@ -28,9 +28,10 @@ use super::passthrough::{Core, Passthrough};
 use super::rule::{DiskEffect, DiskOperation, DiskRule};
 use crate::error::{Doing, ExecError};
 
-/// Threads that take requests from the kernel: enough that a server's processes do not queue behind one that waits for
-/// a real disk.
-const THREADS: usize = 4;
+/// Threads that take requests from the kernel, for files on a disk: enough that a server's processes do not queue behind
+/// one that waits for it. For files in memory there is nothing to wait for, and one thread is three to eight times as
+/// fast (50 µs for a write and an fdatasync, not 135 to 500): several take turns, each waking up on a cold processor.
+const THREADS_ON_DISK: usize = 4;
 
 /// Usually milliseconds.
 const CACHE_DROPPED_WITHIN: Duration = Duration::from_secs(2);
@@ -94,8 +95,9 @@ pub fn internal_fuse(spec_json: &str) -> Result<(), ExecError> {
     .into();
     // The servers are another user, and the mount is seen in the sandbox only.
     config.acl = SessionACL::All;
-    config.n_threads = Some(THREADS);
-    config.clone_fd = true;
+    let in_memory = core.backing.is_in_memory().doing(|| "look at the file system".to_owned())?;
+    config.n_threads = Some(if in_memory { 1 } else { THREADS_ON_DISK });
+    config.clone_fd = !in_memory;
     let mount = |delays| {
         let file_system = Passthrough { core: Arc::clone(&core), delays };
         Session::new(file_system, &spec.directory, &config)
