@@ -19,6 +19,8 @@ struct Lies {
     cut_is_leaky: bool,
     /// SIGKILL kills nothing.
     kill_is_survived: bool,
+    /// So many of the next starts leave a server that ends at once.
+    starts_in_vain: u32,
     /// So many of the next undo steps are refused.
     undos_refused: u32,
     /// Nobody claims to be primary before that time.
@@ -79,6 +81,7 @@ impl Fake {
             Step::Start { node } if state.frozen.contains(node) => {
                 return Err(FabricError(format!("{node} is frozen")));
             }
+            Step::Start { .. } if state.lies.starts_in_vain > 0 => state.lies.starts_in_vain -= 1,
             Step::Start { node } => {
                 state.dead.remove(node);
             }
@@ -507,5 +510,31 @@ async fn promote_during_cut_leaves_two_primaries_and_no_cut() {
     assert_eq!(test.fabric.state().primaries.len(), 2);
     let promoted = test.events().into_iter().find(|event| (event.id, event.stage) == (1, Healed)).unwrap();
     assert_eq!(promoted.detail, "nothing to undo");
+    test.assert_healed();
+}
+
+const NO_SPACE: &str = "[[fault]]\nat = 0\nfor = \"5s\"\nkind = \"no-space\"\ntarget = \"n1\"\n";
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_that_changes_nothing_is_a_failure_and_is_lifted() {
+    // Every gauge shows 0: no operation fails.
+    let mut test = Test::toml(NO_SPACE, Lies::default());
+    let outcome = test.nemesis.run().await;
+    let problem = &outcome.failures[0].problem;
+    assert!(problem.contains("it does not bite: create (all) on n1 gives ENOSPC: asked 100 %, got 0 %"), "{problem}");
+    assert_eq!(test.log(), ["rule 0 n1 [0]", "unrule 0 n1 [0]", "start n1 [0]"]);
+    test.assert_healed();
+}
+
+/// It ended while the rule was still in force, a moment after it was looked at.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_ends_while_it_starts_is_started_again() {
+    let kill = "[[fault]]\nat = 0\nfor = 100\nkind = \"kill\"\ntarget = \"n1\"\n";
+    let mut test = Test::toml(kill, Lies { starts_in_vain: 2, ..Lies::default() });
+    let begin = Instant::now();
+    let outcome = test.nemesis.run().await;
+    assert_eq!(outcome, Outcome { injected: 1, ..Outcome::default() });
+    assert_eq!(test.log(), ["kill n1 [0]", "start n1 [0]", "start n1 [0]", "start n1 [0]"]);
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
     test.assert_healed();
 }
