@@ -302,6 +302,56 @@ const CASES: &[Case] = &[
         seeds: 3,
         judge: |run| run.expect_code(0).map(|()| format!("valid: process death is not power loss; RTO {}", run.rto())),
     },
+    Case {
+        name: "postgres-wal-no-space",
+        args: &["postgres/single", "--workload", "set", "--schedule", "wal-no-space", "--duration", "20s"],
+        seeds: 3,
+        // It panics as it should, recovers when there is space again, and has everything that it acknowledged.
+        judge: |run| {
+            run.expect_code(0)?;
+            let acknowledged = run.number("set", "acknowledged")?;
+            ensure(acknowledged > 0.0, "nothing acknowledged".to_owned())?;
+            let log = std::fs::read_to_string(run.directory()?.join("nodes/n1/postgres.log"));
+            let log = log.map_err(|error| format!("no log: {error}"))?;
+            let refused = log.lines().find(|line| line.contains("PANIC") && line.contains("No space left on device"));
+            let refused = refused.ok_or("its log has no PANIC for want of space")?;
+            ensure(log.contains("automatic recovery in progress"), "it did not recover".to_owned())?;
+            let panic = refused.split("PANIC:").nth(1).unwrap_or_default().trim();
+            Ok(format!("valid, {acknowledged} acknowledged, {panic:?}, RTO {}", run.rto()))
+        },
+    },
+    Case {
+        name: "postgres-wal-slow",
+        args: &[
+            "postgres/single",
+            "--workload",
+            "set",
+            "--schedule",
+            "wal-slow",
+            "--rate",
+            "0",
+            "--clients",
+            "4",
+            "--duration",
+            "25s",
+        ],
+        seeds: 3,
+        // In force from 10 s to 20 s. Four clients that commit together can have 4 / 50 ms at the most.
+        judge: |run| {
+            run.expect_code(0)?;
+            let adds = events_with(&run.directory()?, &["\"type\":\"ok\"", "\"f\":\"add\""])?;
+            let per_s = |from_s: u64, to_s: u64| {
+                let within = |add: &&Value| {
+                    add["time_ns"].as_u64().is_some_and(|ns| (from_s..to_s).contains(&(ns / 1_000_000_000)))
+                };
+                adds.iter().filter(within).count() as f64 / (to_s - from_s) as f64
+            };
+            let (before, slow) = (per_s(4, 9), per_s(12, 19));
+            ensure(slow > 0.0 && slow <= 80.0, format!("{slow:.0} commits/s with slow fsyncs, expected up to 80"))?;
+            ensure(before > 4.0 * slow, format!("{before:.0} commits/s before, {slow:.0} with slow fsyncs"))?;
+            Ok(format!("valid, {before:.0} commits/s, {slow:.0} with fsyncs of 50 ms"))
+        },
+    },
 ];
 
 impl Run {

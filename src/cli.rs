@@ -78,6 +78,12 @@ pub(crate) enum Command {
         /// Where its files are.
         directory: String,
     },
+    /// Serves a node's data directory, with faults, inside the sandbox.
+    #[command(hide = true)]
+    InternalFuse {
+        /// What to serve, as JSON.
+        spec: String,
+    },
     /// Runs the undo steps of a fault inside the sandbox.
     #[command(hide = true)]
     InternalUndo {

@@ -78,6 +78,10 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
             schism_cluster::internal_switch(&directory)?;
             Ok(exit::VALID)
         }
+        Command::InternalFuse { spec } => {
+            schism_cluster::internal_fuse(&spec)?;
+            Ok(exit::VALID)
+        }
         Command::InternalUndo { ledger, fault_id } => {
             schism_nemesis::internal_undo(&ledger, fault_id)?;
             Ok(exit::VALID)

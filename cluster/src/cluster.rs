@@ -11,14 +11,13 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 
 use crate::database::{Backend, Fabric};
-use crate::disk;
 use crate::error::{ClusterError, Doing, StepError};
 use crate::info::{ClusterSpec, NodeInfo, SandboxInfo};
 use crate::link::LinkThread;
 use crate::network::Host;
 use crate::step::Step;
 use crate::target::TargetName;
-use crate::{clock, nft, process, sandbox, start, switch};
+use crate::{clock, disk, fuse, nft, process, sandbox, start, switch};
 
 /// Nothing listens there: a probe is answered by the other host's kernel, whatever its processes are doing, and costs
 /// the database no connection.
@@ -249,6 +248,7 @@ impl Cluster {
             for node in &info.nodes {
                 found.extend(disk::remains(&info, node).doing(|| format!("look at the disk of {}", node.name))?);
             }
+            found.extend(fuse::remains(&info.nodes));
             Ok(found)
         };
         found.extend(tokio::task::spawn_blocking(look).await.map_err(|_| StepError::Abandoned)??);

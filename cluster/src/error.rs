@@ -138,6 +138,9 @@ pub enum StepError {
         /// What went wrong.
         problem: String,
     },
+    /// There is no file system of ours that could apply a rule.
+    #[error("the files of {0} are not served by a file system of ours")]
+    NotServed(String),
     /// The task that ran the step ended early.
     #[error("the step was abandoned")]
     Abandoned,

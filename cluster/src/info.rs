@@ -24,6 +24,8 @@ pub struct ClusterSpec {
     pub disk: DiskKind,
     /// How many client namespaces to make; site `i` (from 0) is host `c{i+1}`, beside node `n{i+1}`.
     pub client_sites: u32,
+    /// Whether each node's data directory is served by a file system of ours, for faults of its operations.
+    pub fuse: bool,
 }
 
 /// Everything needed to act on a running sandbox from any process.
@@ -80,6 +82,9 @@ pub struct NodeInfo {
     pub directory: PathBuf,
     /// How to start each of its processes, in order.
     pub processes: Vec<ProcessSpec>,
+    /// Where the file system that serves its data directory is told its rules; `None` where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fuse: Option<PathBuf>,
 }
 
 /// A namespace in which clients live.

@@ -40,6 +40,7 @@
 //!             run_id: "demo".to_owned(),
 //!             disk: DiskKind::Memory,
 //!             client_sites: 3,
+//!             fuse: false,
 //!         })
 //!         .await?;
 //!         cluster.run(Step::Kill { node: "n1".to_owned() }).await?;
@@ -60,6 +61,7 @@ mod database;
 mod disk;
 mod error;
 mod exec;
+mod fuse;
 mod gauge;
 mod info;
 mod link;
@@ -79,7 +81,8 @@ pub use cluster::{Claim, ClaimedRole, Cluster, CutCounter, Failover, NodeState, 
 pub use disk::{Damage, DiskKind, DiskStep, check_files};
 pub use error::{ClusterError, ExecError, Refused, SandboxError, StepError};
 pub use exec::internal_exec;
-pub use gauge::{DatagramGauge, Gauge};
+pub use fuse::{DiskEffect, DiskError, DiskFiles, DiskOperation, DiskRule, internal_fuse};
+pub use gauge::{DatagramGauge, DiskProbe, Gauge};
 pub use info::{ClusterSpec, Greeting, NodeInfo, ProcessSpec, SandboxInfo, SiteInfo};
 pub use start::check_settings;
 pub use step::{Step, enter_sandbox_command};

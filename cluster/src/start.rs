@@ -15,6 +15,7 @@ use crate::database::redis::{self, Redis};
 use crate::database::{Backend, Fabric, POLL, log_tails, make_directory};
 use crate::disk::{self, DiskKind};
 use crate::error::{ClusterError, Doing, StepError};
+use crate::fuse;
 use crate::info::{ClusterSpec, NodeInfo, ProcessSpec, SandboxInfo, SiteInfo};
 use crate::network::{self, netns_file, node_address, site_address};
 use crate::process;
@@ -109,6 +110,7 @@ fn node(index: u32, cgroup_root: Option<&Path>) -> NodeInfo {
         cgroup: cgroup_root.map(|root| root.join(&name)),
         directory: PathBuf::from(FILES).join("nodes").join(&name),
         processes: Vec::new(),
+        fuse: None,
         name,
     }
 }
@@ -133,20 +135,21 @@ fn make_node_directories(node: &NodeInfo, nodes_dir: &Path) -> Result<(), Cluste
 /// Writes all files, and notes in the fabric how to start each process.
 pub(crate) async fn prepare(plan: Plan, spec: &ClusterSpec, fabric: &mut Fabric) -> Result<Backend, ClusterError> {
     let helper = fabric.info.helper.clone();
-    let backend = match plan {
-        Plan::Postgres(plan) => {
-            postgres::prepare(&plan, spec, &helper, &mut fabric.info.nodes).await?;
-            Backend::Postgres(Box::new(Postgres::new(plan, fabric)))
-        }
-        Plan::Redis(plan) => {
-            redis::prepare(&plan, spec, &mut fabric.info.nodes)?;
-            Backend::Redis(Redis::new(&plan, fabric))
-        }
-    };
+    match &plan {
+        Plan::Postgres(plan) => postgres::prepare(plan, spec, &helper, &mut fabric.info.nodes).await?,
+        Plan::Redis(plan) => redis::prepare(plan, spec, &mut fabric.info.nodes)?,
+    }
     // What we put there is not what a power loss is about.
     let info = fabric.info.clone();
     tokio::task::spawn_blocking(move || disk::sync_all(&info)).await.map_err(|_| StepError::Abandoned)??;
-    Ok(backend)
+    if spec.fuse {
+        // Over the files that are there now: copying a template through it would only take longer.
+        fuse::mount_all(&mut fabric.info, &spec.nodes_dir).await?;
+    }
+    Ok(match plan {
+        Plan::Postgres(plan) => Backend::Postgres(Box::new(Postgres::new(plan, fabric))),
+        Plan::Redis(plan) => Backend::Redis(Redis::new(&plan, fabric)),
+    })
 }
 
 /// Starts all processes and waits until the database is whole: one primary, everyone else attached to it.

@@ -11,9 +11,10 @@ use crate::cluster::NodeState;
 use crate::disk::DiskStep;
 use crate::error::{Doing, StepError};
 use crate::exec::ExecSpec;
+use crate::fuse::DiskRule;
 use crate::info::{NodeInfo, ProcessSpec, SandboxInfo};
 use crate::switch::{self, Rule, Shaping};
-use crate::{nft, path, process};
+use crate::{fuse, nft, path, process};
 
 /// The helper needs milliseconds, or its greeting's five seconds.
 const STARTED_WITHIN: Duration = Duration::from_secs(10);
@@ -114,6 +115,24 @@ pub enum Step {
         /// What.
         action: DiskStep,
     },
+    /// From now on this rule is in force for the node's files, besides those of other faults. The same fault's rule is
+    /// replaced. A node whose files are not served by a file system of ours is an error
+    /// (see [`crate::ClusterSpec::fuse`]).
+    DiskRule {
+        /// The node.
+        node: String,
+        /// The fault whose rule it is.
+        id: u32,
+        /// The rule.
+        rule: DiskRule,
+    },
+    /// Lifts the rule of a fault; operations that it delays go on at once. A rule that is not there is no error.
+    DiskUnrule {
+        /// The node.
+        node: String,
+        /// The fault whose rule it is.
+        id: u32,
+    },
 }
 
 impl Step {
@@ -136,6 +155,8 @@ impl Step {
             Self::RenewClock { node } => clock::renew(find(info, node)?),
             Self::ResetClock { node } => clock::reset(find(info, node)?),
             Self::Disk { node, action } => action.run(info, find(info, node)?),
+            Self::DiskRule { node, id, rule } => fuse::set_rule(find(info, node)?, *id, rule),
+            Self::DiskUnrule { node, id } => fuse::lift_rule(find(info, node)?, *id),
         }
     }
 }

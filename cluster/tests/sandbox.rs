@@ -9,6 +9,7 @@
 //! sandbox step INFO STEP               one step inside a sandbox that was entered from outside
 //! sandbox internal-exec SPEC           starts a server (see `schism_cluster::internal_exec`)
 //! sandbox internal-switch DIRECTORY    becomes the switch (see `schism_cluster::internal_switch`)
+//! sandbox internal-fuse SPEC           serves a data directory (see `schism_cluster::internal_fuse`)
 //! ```
 //!
 //! Needs root or user namespaces, and the servers; says `SKIPPED:` where something is missing.
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     match words[..] {
         ["internal-exec", spec] => helped(schism_cluster::internal_exec(spec)),
         ["internal-switch", directory] => helped(schism_cluster::internal_switch(directory)),
+        ["internal-fuse", spec] => helped(schism_cluster::internal_fuse(spec)),
         ["sink"] => {
             inside::links::sink();
             ExitCode::SUCCESS

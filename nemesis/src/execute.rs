@@ -715,6 +715,7 @@ fn undone(steps: &[Step]) -> Vec<String> {
         Step::Disk { node, action: DiskStep::Repair } => format!("the disk of {node} works"),
         Step::Disk { node, action: DiskStep::Revive { .. } } => format!("{node} started"),
         Step::Disk { node, action: DiskStep::Empty } => format!("the disk of {node} emptied"),
+        Step::DiskUnrule { node, .. } => format!("rule on the files of {node} lifted"),
         other => format!("{other:?}"),
     };
     steps.iter().map(told).collect()

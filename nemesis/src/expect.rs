@@ -61,6 +61,12 @@ impl Expect {
         }
     }
 
+    /// Whether waiting is in vain: a server that has ended while it was starting answers no more, and whoever undoes
+    /// the fault has to start it again.
+    fn is_hopeless<F: Fabric>(&self, fabric: &F) -> bool {
+        matches!(self, Self::Answers { node } if fabric.node_state(node) == NodeState::Dead)
+    }
+
     /// Looks. What was measured where something is; `Err` says what was seen instead.
     async fn look<F: Fabric>(&self, fabric: &F) -> Result<Option<Measured>, String> {
         match self {
@@ -147,7 +153,7 @@ pub(crate) async fn check<F: Fabric>(fabric: &Arc<F>, expects: &[Expect]) -> Res
         for (order, expect, seen) in look_at_all(fabric, unmet).await {
             match seen {
                 Ok(found) => measured.extend(found.map(|found| (order, found))),
-                Err(problem) if asked >= expect.patience() => return Err(problem),
+                Err(problem) if asked >= expect.patience() || expect.is_hopeless(&**fabric) => return Err(problem),
                 Err(_) => problems.push((order, expect)),
             }
         }

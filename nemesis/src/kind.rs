@@ -62,6 +62,14 @@ pub enum Kind {
     Truncate,
     /// Files are set back to an earlier state.
     StaleRestore,
+    /// File operations take longer.
+    SlowIo,
+    /// File operations fail with EIO.
+    IoError,
+    /// Writes and new files fail with ENOSPC.
+    NoSpace,
+    /// Writes take only a part of their bytes.
+    ShortWrite,
 }
 
 /// What faults have in common: the part of the machine that they are about.

@@ -238,6 +238,10 @@ pub(crate) fn expect_beside(expects: &[Expect], others: &[&[Step]]) -> Vec<Expec
     // With its disk full a server may stop at any moment.
     let down =
         |node: &str| [Hold::Dead(node), Hold::Frozen(node), Hold::Broken(node), Hold::Full(node)].iter().any(held);
+    // A server that cannot write, or only slowly, may give up, and may not come back before the rule is lifted; then
+    // whoever lifts it starts it and looks whether it answers.
+    let hampered =
+        |node: &str| others.iter().any(|step| matches!(step, Step::DiskRule { node: other, .. } if other == node));
     let possible = |expect: &&Expect| match expect {
         Expect::Reached { from, to } => {
             !cut_either_way(&others, from, to) && !rules_between(&others, from, to).any(hinders)
@@ -256,7 +260,9 @@ pub(crate) fn expect_beside(expects: &[Expect], others: &[&[Step]]) -> Vec<Expec
         Expect::Measures { gauge, .. } => ends_of(gauge).is_none_or(|(from, to)| {
             !cut_either_way(&others, from, to) && !rules_between(&others, from, to).any(|laid| disturbs(laid, gauge))
         }),
-        Expect::Running { node } | Expect::Answers { node } | Expect::Accepts { node } => !down(node),
+        Expect::Running { node } | Expect::Answers { node } | Expect::Accepts { node } => {
+            !down(node) && !hampered(node)
+        }
         _ => true,
     };
     expects.iter().filter(possible).cloned().collect()
@@ -264,6 +270,8 @@ pub(crate) fn expect_beside(expects: &[Expect], others: &[&[Step]]) -> Vec<Expec
 
 #[cfg(test)]
 mod tests {
+    use schism_cluster::{DiskEffect, DiskError, DiskFiles, DiskOperation, DiskRule};
+
     use super::*;
 
     fn pair(from: &str, to: &str) -> (String, String) {
@@ -455,5 +463,34 @@ mod tests {
         let cut = [Step::Cut { pairs: vec![pair("n2", "n1")] }];
         let kill = [Step::Kill { node: "n1".into() }];
         assert_eq!(expect_beside(&expects, &[&cut, &kill]), [expects[1].clone(), expects[3].clone()]);
+        let rule = [disk_rule("n2", 4)];
+        assert_eq!(expect_beside(&expects, &[&rule]), expects[..3]);
+    }
+
+    fn disk_rule(node: &str, id: u32) -> Step {
+        let rule = DiskRule {
+            files: DiskFiles::all(),
+            operations: [DiskOperation::Write].into(),
+            effect: DiskEffect::Fail(DiskError::NoSpace),
+            probability_ppm: 1_000_000,
+            seed: 0,
+        };
+        Step::DiskRule { node: node.into(), id, rule }
+    }
+
+    /// Two faults on the same files: each lifts its own rule, at its own time. A server that is dead for want of space
+    /// is started at the end, but not while another fault wants it dead or keeps it frozen.
+    #[test]
+    fn rules_are_lifted_one_by_one() {
+        let lift = Step::DiskUnrule { node: "n1".into(), id: 3 };
+        let undo = [lift.clone(), start("n1")];
+        assert_eq!(undo_beside(&undo, &[&[disk_rule("n1", 4)]]).now, undo);
+        let kill = [Step::Kill { node: "n1".into() }];
+        assert_eq!(undo_beside(&undo, &[&kill]).now, undo[..1]);
+        let freeze = [Step::Freeze { node: "n1".into() }];
+        let beside = undo_beside(&undo, &[&freeze]);
+        assert_eq!((beside.now, beside.withheld), (vec![lift], vec![start("n1")]));
+        // A node that is killed and started meanwhile keeps its rule: it is the file system's and not the server's.
+        assert_eq!(undo_beside(&[start("n1")], &[&[disk_rule("n1", 4)]]).now, [start("n1")]);
     }
 }

@@ -61,6 +61,7 @@ impl Entry {
             failover: kind == Kind::Failover,
             nodes: kind.nodes_min(&self.target).max(self.fault.nodes_min()),
             disk: kind.info().capabilities.contains(&EXT4_DISK),
+            fuse: kind.info().capabilities.contains(&"fuse"),
         }
     }
 }
@@ -74,6 +75,8 @@ pub struct Needs {
     pub nodes: usize,
     /// Whether each node needs a disk of its own, which knows what was synced and what was not.
     pub disk: bool,
+    /// Whether the nodes' data directories must be served by a file system of ours.
+    pub fuse: bool,
 }
 
 /// A schedule that cannot be drawn, read or carried out.
@@ -160,11 +163,12 @@ impl Schedule {
     /// What it wants of a cluster: the most that any of its faults wants.
     #[must_use]
     pub fn needs(&self) -> Needs {
-        let least = Needs { failover: false, nodes: 1, disk: false };
+        let least = Needs { failover: false, nodes: 1, disk: false, fuse: false };
         self.entries.iter().map(Entry::needs).fold(least, |most, needs| Needs {
             failover: most.failover || needs.failover,
             nodes: most.nodes.max(needs.nodes),
             disk: most.disk || needs.disk,
+            fuse: most.fuse || needs.fuse,
         })
     }
 

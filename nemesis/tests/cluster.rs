@@ -4,7 +4,9 @@
 
 use std::{ffi::OsString, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
-use schism_cluster::{Cluster, ClusterSpec, DiskKind, RecoveryGoal, internal_exec, internal_switch, sandbox};
+use schism_cluster::{
+    Cluster, ClusterSpec, DiskKind, RecoveryGoal, internal_exec, internal_fuse, internal_switch, sandbox,
+};
 use schism_nemesis::{Healer, Ledger, Nemesis, NemesisStage, Schedule};
 use schism_seed::Seed;
 use tokio::{
@@ -49,6 +51,9 @@ const CASES: &[Case] = &[
     case!("disk-redis", "redis/sentinel", "appendfsync" = "everysec", "sentinel-fast" = "yes"),
     case!("damage-postgres", "postgres/async"),
     case!("damage-redis", "redis/sentinel", "appendfsync" = "everysec", "sentinel-fast" = "yes"),
+    case!("storage-io-postgres", "postgres/async"),
+    // Without its log of writes it would write nothing.
+    case!("storage-io-redis", "redis/sentinel", "appendfsync" = "everysec"),
 ];
 
 fn main() -> ExitCode {
@@ -57,6 +62,7 @@ fn main() -> ExitCode {
         "inside" => inside(Path::new(&args[1]), &args[2], &args[3]),
         "internal-exec" => internal_exec(&args[1]).map_err(Into::into),
         "internal-switch" => internal_switch(&args[1]).map_err(Into::into),
+        "internal-fuse" => internal_fuse(&args[1]).map_err(Into::into),
         _ if args.iter().any(|arg| arg == "--list") => {
             // What a test runner that lists tests before it runs them expects; all of this file is one test.
             if !args.iter().any(|arg| arg == "--ignored") {
@@ -77,7 +83,9 @@ fn main() -> ExitCode {
 
 fn tests(args: &[String]) -> Anything {
     let capabilities = sandbox::capabilities();
-    let missing = capabilities.system.into_iter().filter(|one| one.required).find_map(|one| one.missing);
+    let missing = capabilities.system.iter().filter(|one| one.required).find_map(|one| one.missing.clone());
+    let without: Vec<(&str, String)> =
+        capabilities.system.iter().filter_map(|one| Some((one.name, one.missing.clone()?))).collect();
     if let Some(missing) = missing {
         println!("skipped: no sandbox on this machine: {missing}");
         return Ok(());
@@ -86,6 +94,11 @@ fn tests(args: &[String]) -> Anything {
     let words: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
     let chosen = |case: &&Case| words.is_empty() || words.iter().any(|word| case.name.contains(word.as_str()));
     for case in CASES.iter().filter(chosen) {
+        let schedule = Schedule::from_toml(case.schedule, Seed::new(1))?;
+        if let Some(why) = without.iter().find_map(|(name, why)| needs(&schedule, name).then_some(why)) {
+            println!("skipped: {}: {why}", case.name);
+            continue;
+        }
         let program = if case.target.starts_with("postgres") { "postgres" } else { "redis-server" };
         let installed = capabilities.servers.iter().any(|server| server.name == program && server.path.is_some());
         if installed {
@@ -95,6 +108,11 @@ fn tests(args: &[String]) -> Anything {
         }
     }
     Ok(())
+}
+
+/// Whether one of its faults needs this ability of the machine.
+fn needs(schedule: &Schedule, ability: &str) -> bool {
+    schedule.entries().iter().any(|entry| entry.fault.kind().info().capabilities.contains(&ability))
 }
 
 fn run(case: &Case) -> Anything {
@@ -129,6 +147,7 @@ async fn faults(directory: &Path, case: &Case, run_id: &str) -> Anything {
         nodes_dir: directory.join("nodes"),
         run_id: run_id.to_owned(),
         client_sites: 3,
+        fuse: schedule.needs().fuse,
     };
     let cluster = Arc::new(Cluster::start(spec).await?);
     schedule.check(cluster.node_names(), cluster.supports("failover"))?;

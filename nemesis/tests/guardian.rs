@@ -246,6 +246,7 @@ fn one_node(run: &Run, root: &Path, cgroup: &Path) -> Anything<SandboxInfo> {
         cgroup: Some(cgroup.to_path_buf()),
         directory: PathBuf::new(),
         processes: Vec::new(),
+        fuse: None,
     };
     // By way of JSON, so that a field more in it does not concern this test.
     let mut info = serde_json::to_value(BTreeMap::from([("run_id", &run.id)]))?;

@@ -81,6 +81,7 @@ pub(crate) fn run_in_sandbox(launch: &Launch) -> anyhow::Result<RunResult> {
         run_id: launch.run_id.clone(),
         disk: if plan.schedule.needs().disk { DiskKind::EXT4 } else { DiskKind::Memory },
         client_sites: name.nodes(),
+        fuse: plan.schedule.needs().fuse,
     };
     let cluster = Arc::new(runtime.block_on(Cluster::start(spec))?);
     let connect = connector(plan, name, &cluster)?;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::cluster::{Cluster, PROBE_PORT};
 use crate::disk;
+use crate::fuse::{self, DiskError, DiskFiles, DiskOperation, FAR_TOO_LONG, Probed};
 use crate::info::NodeInfo;
 
 /// How many round trips are measured; their median is told.
@@ -126,6 +127,48 @@ pub enum Gauge {
         /// The node.
         node: String,
     },
+    /// How long an operation takes on a file that a fault's rule delays: the median of those that it hits, and of all
+    /// where it hits none.
+    DiskLatency {
+        /// What is probed.
+        probe: DiskProbe,
+        /// What the rule is to add, in milliseconds.
+        delay_ms: u64,
+    },
+    /// How many of an operation's attempts fail with this error, on a file that a fault's rule is about.
+    DiskErrors {
+        /// What is probed.
+        probe: DiskProbe,
+        /// The error. Another one is a failure of the measurement.
+        error: DiskError,
+    },
+    /// How many writes take less than they were given, on a file that a fault's rule is about.
+    DiskShortWrites {
+        /// What is probed.
+        probe: DiskProbe,
+    },
+    /// How many operations of the database itself a fault's rule has changed since it was set.
+    DiskHits {
+        /// The node.
+        node: String,
+        /// The fault.
+        id: u32,
+    },
+}
+
+/// An operation on a file that a fault's rule is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskProbe {
+    /// The node.
+    pub node: String,
+    /// The fault whose rule it is.
+    pub id: u32,
+    /// The files that the rule is about.
+    pub files: DiskFiles,
+    /// What is done.
+    pub operation: DiskOperation,
+    /// How many of them the rule is to hit, in parts per million: decides how often it is done.
+    pub probability_ppm: u32,
 }
 
 /// What of datagrams is looked at.
@@ -168,6 +211,12 @@ impl Gauge {
             Self::MissingBytes { node, .. } => return format!("missing from {node}'s files"),
             Self::Staleness { node, .. } => return format!("age of {node}'s files"),
             Self::DiskFree { node } => return format!("free on {node}'s disk"),
+            Self::DiskLatency { probe, .. } => return format!("{} on {}", probe.what(), probe.node),
+            Self::DiskErrors { probe, error } => {
+                return format!("{} on {} gives {}", probe.what(), probe.node, error.name());
+            }
+            Self::DiskShortWrites { probe } => return format!("short writes ({}) on {}", probe.files, probe.node),
+            Self::DiskHits { node, .. } => return format!("operations of the database hit on {node}"),
             Self::ClockRate { node, process, .. } => {
                 return format!("clock of {} fast", server(node, process.as_deref()));
             }
@@ -181,6 +230,9 @@ impl Gauge {
         match self {
             Self::RoundTrip { .. } | Self::ResetAge { .. } | Self::CloseTime { .. } | Self::ClockOffset { .. } => "ms",
             Self::ClockRate { .. } => "ppm",
+            Self::DiskLatency { .. } => "ms",
+            Self::DiskErrors { .. } | Self::DiskShortWrites { .. } => "%",
+            Self::DiskHits { .. } => "operations",
             Self::DiskAnswer { .. } => "errno",
             Self::FlippedBits { .. } => "bits",
             Self::MissingBytes { .. } => "bytes",
@@ -213,6 +265,51 @@ fn server(node: &str, process: Option<&str>) -> String {
     process.map_or_else(|| node.to_owned(), |process| format!("{node}'s {process}"))
 }
 
+impl DiskProbe {
+    fn what(&self) -> String {
+        format!("{} ({})", self.operation.name(), self.files)
+    }
+
+    /// How often a rule of this probability has to be tried to see its share: so often that it hits twenty times.
+    #[must_use]
+    pub fn attempts(&self) -> usize {
+        let least = if self.probability_ppm >= 1_000_000 { 20 } else { 400 };
+        (20_000_000 / self.probability_ppm.max(1) as usize).max(least)
+    }
+}
+
+/// Whether enough was seen of a delay: a few times when it is short, once when it is so long that nothing else takes
+/// as long; or nothing where a good deal should have been.
+fn enough_slow(all: &[Probed], delay_ms: f64, probability_ppm: u32) -> bool {
+    let wanted = match delay_ms {
+        long if long >= 5_000.0 => 1,
+        medium if medium >= BELIEVED_MS => 4,
+        _ => 9,
+    };
+    let slow = all.iter().filter(|one| one.took_ms >= delay_ms / 2.0).count();
+    slow >= wanted || all.len() >= 20_000_000 / probability_ppm.max(1) as usize
+}
+
+/// A delay of this length is not the machine's load.
+const BELIEVED_MS: f64 = 500.0;
+
+fn latency_ms(all: &[Probed], delay_ms: f64, probability_ppm: u32) -> f64 {
+    let slow: Vec<f64> = all.iter().map(|one| one.took_ms).filter(|&took| took >= delay_ms / 2.0).collect();
+    let share = f64::from(probability_ppm) / 1e6;
+    // Less than a quarter of what should be slow is: that was something else.
+    let hit = !slow.is_empty() && (delay_ms >= BELIEVED_MS || slow.len() as f64 >= all.len() as f64 * share / 4.0);
+    median(if hit { slow } else { all.iter().map(|one| one.took_ms).collect() })
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}
+
+fn percent(all: &[Probed], is: impl Fn(&Probed) -> bool) -> f64 {
+    100.0 * all.iter().filter(|one| is(one)).count() as f64 / all.len().max(1) as f64
+}
+
 impl Cluster {
     /// Measures it, in its unit. `Err` says why it could not be.
     pub async fn measure(&self, gauge: &Gauge) -> Result<f64, String> {
@@ -229,6 +326,35 @@ impl Cluster {
             }
             Gauge::DiskFree { node } => {
                 self.of_disk(node, |node| disk::free_bytes(node).map(|bytes| bytes as f64 / 1024.0)).await
+            }
+            Gauge::DiskLatency { probe, delay_ms } => {
+                let (probability_ppm, delay_ms) = (probe.probability_ppm, *delay_ms as f64);
+                let probed = self.probe_disk(probe, move |all| enough_slow(all, delay_ms, probability_ppm)).await?;
+                if let Some(code) = probed.iter().find_map(|one| one.error) {
+                    return Err(format!("{} failed: {}", gauge.name(), io::Error::from_raw_os_error(code)));
+                }
+                Ok(latency_ms(&probed, delay_ms, probability_ppm))
+            }
+            Gauge::DiskErrors { probe, error } => {
+                let probed = self.probe_disk_often(probe).await?;
+                let other = probed.iter().filter_map(|one| one.error).find(|code| *code != error.code());
+                if let Some(code) = other {
+                    return Err(format!("{} failed: {}", probe.what(), io::Error::from_raw_os_error(code)));
+                }
+                Ok(percent(&probed, |one| one.error.is_some()))
+            }
+            Gauge::DiskShortWrites { probe } => {
+                let probed = self.probe_disk_often(probe).await?;
+                if let Some(code) = probed.iter().find_map(|one| one.error) {
+                    return Err(format!("{} failed: {}", probe.what(), io::Error::from_raw_os_error(code)));
+                }
+                Ok(percent(&probed, |one| one.short))
+            }
+            Gauge::DiskHits { node, id } => {
+                let (node, id) = (self.node_info(node)?, *id);
+                let hits = tokio::task::spawn_blocking(move || fuse::hits(&node, id)).await;
+                let hits = hits.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+                Ok(hits as f64)
             }
             Gauge::ClockOffset { node, process } => self.clock_offset_ms(node, process.as_deref()).await,
             Gauge::ClockRate { node, process, over_ms } => {
@@ -271,6 +397,34 @@ impl Cluster {
         let info = self.info().node(node).cloned().ok_or_else(|| format!("there is no node {node:?}"))?;
         let looked = tokio::task::spawn_blocking(move || look(&info)).await;
         looked.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+    }
+
+    fn node_info(&self, name: &str) -> Result<NodeInfo, String> {
+        self.info().node(name).cloned().ok_or_else(|| format!("there is no node {name:?}"))
+    }
+
+    async fn probe_disk_often(&self, probe: &DiskProbe) -> Result<Vec<Probed>, String> {
+        let wanted = probe.attempts();
+        self.probe_disk(probe, move |all| all.len() >= wanted).await
+    }
+
+    /// On a thread of its own: one that hangs must keep neither the runtime's threads nor its end.
+    async fn probe_disk(
+        &self,
+        probe: &DiskProbe,
+        enough: impl FnMut(&[Probed]) -> bool + Send + 'static,
+    ) -> Result<Vec<Probed>, String> {
+        let (node, what) = (self.node_info(&probe.node)?, probe.clone());
+        let (sender, result) = tokio::sync::oneshot::channel();
+        let act = move || {
+            let _ = sender.send(fuse::probe(&node, what.id, &what.files, what.operation, enough));
+        };
+        std::thread::Builder::new().name("probe".to_owned()).spawn(act).map_err(|error| error.to_string())?;
+        match tokio::time::timeout(FAR_TOO_LONG, result).await {
+            Ok(Ok(probed)) => probed,
+            Ok(Err(_)) => Err("the probe ended early".to_owned()),
+            Err(_) => Err(format!("no end after {} s", FAR_TOO_LONG.as_secs())),
+        }
     }
 
     async fn round_trip_ms(&self, from: &str, to: &str) -> Result<f64, String> {

@@ -1,10 +1,12 @@
 //! What this machine can do: each ability is tried, not guessed from versions.
 
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use serde::Serialize;
 
@@ -84,6 +86,7 @@ pub fn capabilities() -> Capabilities {
             divert(isolation),
             vdso(isolation),
             ext4_disk(isolation),
+            fuse(isolation),
         ],
         servers: [postgres::server_binaries(), redis::server_binaries()].concat(),
     }
@@ -194,6 +197,40 @@ fn try_ext4() -> Result<(), String> {
         });
     std::fs::remove_file(&image).and_then(|()| std::fs::remove_dir(&directory)).map_err(text)?;
     tried
+}
+
+/// A mount in a throw-away namespace. Nobody serves it, and nobody looks into it.
+fn fuse(isolation: Isolation) -> Capability {
+    let (missing, fix) = match isolation {
+        // The servers are another user there only by name, and a mount that others may use is the mounter's right.
+        Isolation::UserNamespace | Isolation::None => {
+            (Some("only root can mount a file system that the servers use".to_owned()), "sudo schism …")
+        }
+        Isolation::Root => (try_fuse_mount().err().map(|error| error.to_string()), "sudo modprobe fuse"),
+    };
+    Capability { name: "fuse", required: false, missing, fix }
+}
+
+fn try_fuse_mount() -> io::Result<()> {
+    let device = std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse");
+    let device = device.map_err(|error| io::Error::new(error.kind(), format!("/dev/fuse: {error}")))?;
+    let options = format!("fd={},rootmode=40000,user_id=0,group_id=0,allow_other", device.as_raw_fd());
+    let mut command = Command::new("/proc/self/exe");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let try_it = move || {
+        let none = None::<&str>;
+        unshare(CloneFlags::CLONE_NEWNS)?;
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+        let safe = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+        mount(Some("schism"), "/tmp", Some("fuse"), safe, Some(options.as_str()))?;
+        // SAFETY: ends the fork before it becomes another program; the namespace and the mount end with it.
+        unsafe { nix::libc::_exit(0) };
+    };
+    // SAFETY: only system calls; the paths are short enough to be passed without allocating.
+    unsafe { command.pre_exec(try_it) };
+    let tried = command.status().map(drop);
+    drop(device);
+    tried.map_err(|error| io::Error::new(error.kind(), format!("mount: {error}")))
 }
 
 /// Runs a command in throw-away namespaces. With `only_enter`, stops before the exec: entering is what is tried.

@@ -72,6 +72,7 @@ impl Start<'_> {
             run_id: self.run_id.to_owned(),
             disk: DiskKind::Memory,
             client_sites: target.nodes(),
+            fuse: false,
         })
         .await;
         took(&format!("start {target}"), began);

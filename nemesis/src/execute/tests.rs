@@ -19,6 +19,8 @@ struct Lies {
     cut_is_leaky: bool,
     /// SIGKILL kills nothing.
     kill_is_survived: bool,
+    /// So many of the next starts leave a server that ends at once.
+    starts_in_vain: u32,
     /// So many of the next undo steps are refused.
     undos_refused: u32,
     /// Nobody claims to be primary before that time.
@@ -33,6 +35,8 @@ struct FakeState {
     dead: BTreeSet<String>,
     frozen: BTreeSet<String>,
     shaped: BTreeSet<u32>,
+    /// Rules on the files of a node, by fault.
+    rules: BTreeSet<(String, u32)>,
     /// By term; the nodes that claim to be primary.
     primaries: BTreeMap<String, u64>,
     lies: Lies,
@@ -82,6 +86,7 @@ impl Fake {
             Step::Start { node } if state.frozen.contains(node) => {
                 return Err(FabricError(format!("{node} is frozen")));
             }
+            Step::Start { .. } if state.lies.starts_in_vain > 0 => state.lies.starts_in_vain -= 1,
             Step::Start { node } => {
                 state.dead.remove(node);
             }
@@ -114,6 +119,12 @@ impl Fake {
                     state.frozen.remove(node);
                 }
             }
+            Step::DiskRule { node, id, .. } => {
+                state.rules.insert((node.clone(), *id));
+            }
+            Step::DiskUnrule { node, id } => {
+                state.rules.remove(&(node.clone(), *id));
+            }
         }
         Ok(())
     }
@@ -134,6 +145,8 @@ fn name(step: &Step) -> String {
         Step::RenewClock { node } => format!("renew-clock {node}"),
         Step::ResetClock { node } => format!("reset-clock {node}"),
         Step::Disk { node, action } => format!("disk {node} {action:?}"),
+        Step::DiskRule { node, id, .. } => format!("rule {id} {node}"),
+        Step::DiskUnrule { node, id } => format!("unrule {id} {node}"),
     }
 }
 
@@ -284,6 +297,7 @@ impl Test {
         let state = self.fabric.state();
         assert!(state.cut.is_empty() && state.dead.is_empty() && state.frozen.is_empty() && state.shaped.is_empty());
         assert!(state.clocks.is_empty());
+        assert!(state.rules.is_empty());
         assert_eq!(self.ledger.read().unwrap().in_force().count(), 0);
         assert_eq!(self.nemesis.in_force(), [0; 0]);
     }
@@ -692,4 +706,30 @@ async fn what_is_measured_is_told_with_what_was_asked() {
     test.fabric.state().round_trip_ms = 0.2;
     let problem = expect::check(&test.fabric, &expects(100.0)).await.unwrap_err();
     assert_eq!(problem, "round trip n1→n2: asked 100 ms, got 0.2 ms, which is not between 90 and 110");
+}
+
+const NO_SPACE: &str = "[[fault]]\nat = 0\nfor = \"5s\"\nkind = \"no-space\"\ntarget = \"n1\"\n";
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_that_changes_nothing_is_a_failure_and_is_lifted() {
+    // Every gauge shows 0: no operation fails.
+    let mut test = Test::toml(NO_SPACE, Lies::default());
+    let outcome = test.nemesis.run().await;
+    let problem = &outcome.failures[0].problem;
+    assert!(problem.contains("it does not bite: create (all) on n1 gives ENOSPC: asked 100 %, got 0 %"), "{problem}");
+    assert_eq!(test.log(), ["rule 0 n1 [0]", "unrule 0 n1 [0]", "start n1 [0]"]);
+    test.assert_healed();
+}
+
+/// It ended while the rule was still in force, a moment after it was looked at.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_ends_while_it_starts_is_started_again() {
+    let kill = "[[fault]]\nat = 0\nfor = 100\nkind = \"kill\"\ntarget = \"n1\"\n";
+    let mut test = Test::toml(kill, Lies { starts_in_vain: 2, ..Lies::default() });
+    let begin = Instant::now();
+    let outcome = test.nemesis.run().await;
+    assert_eq!(outcome, Outcome { injected: 1, ..Outcome::default() });
+    assert_eq!(test.log(), ["kill n1 [0]", "start n1 [0]", "start n1 [0]", "start n1 [0]"]);
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    test.assert_healed();
 }

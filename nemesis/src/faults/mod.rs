@@ -6,6 +6,7 @@ mod network;
 mod process;
 mod shaping;
 mod storage;
+mod storage_io;
 
 pub use clock::{ClockFault, ClockKind};
 pub use network::{Clients, Flap};
@@ -14,6 +15,7 @@ pub use process::{FailoverPlan, Rejoin};
 pub use shaping::{Direction, Links, Shaping};
 pub(crate) use storage::EXT4_DISK;
 pub use storage::{BitFlip, DiskFull, StaleRestore, Truncate};
+pub use storage_io::IoFault;
 
 use schism_seed::Stream;
 
@@ -24,8 +26,8 @@ use crate::{
 };
 
 /// All kinds by family, in the order in which they are listed.
-pub(crate) const FAMILIES: [&[KindInfo]; 5] =
-    [process::KINDS, network::KINDS, shaping::KINDS, clock::KINDS, storage::KINDS];
+pub(crate) const FAMILIES: [&[KindInfo]; 6] =
+    [process::KINDS, network::KINDS, shaping::KINDS, clock::KINDS, storage::KINDS, storage_io::KINDS];
 
 const OF_LINKS: &str = "all other kinds are faults of links: a test reads and draws every kind";
 
@@ -63,6 +65,8 @@ pub enum Fault {
     Truncate(Truncate),
     /// Copied; killed, set back and started at the end.
     StaleRestore(StaleRestore),
+    /// File operations are slow, fail or take a part; as before at the end.
+    Io(IoFault),
 }
 
 impl Fault {
@@ -76,6 +80,7 @@ impl Fault {
             Self::Partition { .. } => Kind::Partition,
             Self::Flap(_) => Kind::Flap,
             Self::Shape(shaping) => shaping.kind(),
+            Self::Io(fault) => fault.kind(),
             Self::Clock(clock) => clock.kind(),
             Self::PowerLoss => Kind::PowerLoss,
             Self::DiskFull(_) => Kind::DiskFull,
@@ -120,6 +125,7 @@ impl Fault {
             Kind::BitFlip => Self::BitFlip(BitFlip::drawn(stream)),
             Kind::Truncate => Self::Truncate(Truncate::drawn(stream)),
             Kind::StaleRestore => Self::StaleRestore(StaleRestore::default()),
+            Kind::SlowIo | Kind::IoError | Kind::NoSpace | Kind::ShortWrite => Self::Io(IoFault::drawn(kind, stream)),
             of_links => Self::Shape(Shaping::drawn(of_links, stream).expect(OF_LINKS)),
         }
     }
@@ -143,6 +149,9 @@ impl Fault {
             Kind::BitFlip => Self::BitFlip(BitFlip::read(&mut options)?),
             Kind::Truncate => Self::Truncate(Truncate::read(&mut options)?),
             Kind::StaleRestore => Self::StaleRestore(StaleRestore::read(&mut options)?),
+            Kind::SlowIo | Kind::IoError | Kind::NoSpace | Kind::ShortWrite => {
+                Self::Io(IoFault::read(kind, &mut options)?)
+            }
             of_links => Self::Shape(Shaping::read(of_links, &mut options)?.expect(OF_LINKS)),
         };
         options.finish(kind)?;
@@ -163,6 +172,7 @@ impl Fault {
             Self::BitFlip(flip) => flip.write(&mut options),
             Self::Truncate(truncate) => truncate.write(&mut options),
             Self::StaleRestore(restore) => restore.write(&mut options),
+            Self::Io(fault) => fault.write(&mut options),
         }
         options
     }
@@ -184,6 +194,7 @@ impl Fault {
             Self::BitFlip(flip) => flip.inject(scene),
             Self::Truncate(truncate) => truncate.inject(scene),
             Self::StaleRestore(restore) => restore.inject(scene),
+            Self::Io(fault) => fault.inject(scene),
         }
     }
 }

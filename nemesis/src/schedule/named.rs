@@ -14,7 +14,7 @@ pub struct NamedSchedule {
     pub toml: &'static str,
 }
 
-const NAMED: [NamedSchedule; 8] = [
+const NAMED: [NamedSchedule; 10] = [
     NamedSchedule { name: "isolate-primary", toml: include_str!("../../schedules/isolate-primary.toml") },
     NamedSchedule { name: "cut-then-failover", toml: include_str!("../../schedules/cut-then-failover.toml") },
     NamedSchedule { name: "promote-during-cut", toml: include_str!("../../schedules/promote-during-cut.toml") },
@@ -23,6 +23,8 @@ const NAMED: [NamedSchedule; 8] = [
     NamedSchedule { name: "power-loss", toml: include_str!("../../schedules/power-loss.toml") },
     NamedSchedule { name: "disk-full", toml: include_str!("../../schedules/disk-full.toml") },
     NamedSchedule { name: "wal-full", toml: include_str!("../../schedules/wal-full.toml") },
+    NamedSchedule { name: "wal-no-space", toml: include_str!("../../schedules/wal-no-space.toml") },
+    NamedSchedule { name: "wal-slow", toml: include_str!("../../schedules/wal-slow.toml") },
 ];
 
 impl NamedSchedule {
@@ -72,12 +74,13 @@ mod tests {
     #[test]
     fn they_need_what_they_use() {
         let needs = |name| named(name, Seed::new(1)).unwrap().needs();
-        assert_eq!(needs("kill-restart"), Needs { failover: false, nodes: 1, disk: false });
-        assert_eq!(needs("power-loss"), Needs { failover: false, nodes: 1, disk: true });
-        assert_eq!(needs("disk-full"), Needs { failover: false, nodes: 1, disk: true });
-        assert_eq!(needs("isolate-primary"), Needs { failover: false, nodes: 2, disk: false });
-        assert_eq!(needs("cut-then-failover"), Needs { failover: true, nodes: 2, disk: false });
-        assert_eq!(needs("promote-during-cut"), Needs { failover: true, nodes: 2, disk: false });
+        assert_eq!(needs("kill-restart"), Needs { failover: false, nodes: 1, disk: false, fuse: false });
+        assert_eq!(needs("power-loss"), Needs { failover: false, nodes: 1, disk: true, fuse: false });
+        assert_eq!(needs("disk-full"), Needs { failover: false, nodes: 1, disk: true, fuse: false });
+        assert_eq!(needs("isolate-primary"), Needs { failover: false, nodes: 2, disk: false, fuse: false });
+        assert_eq!(needs("cut-then-failover"), Needs { failover: true, nodes: 2, disk: false, fuse: false });
+        assert_eq!(needs("promote-during-cut"), Needs { failover: true, nodes: 2, disk: false, fuse: false });
+        assert_eq!(needs("wal-no-space"), Needs { failover: false, nodes: 1, disk: false, fuse: true });
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! Fail-over and rejoin: what an operator (or a manager such as Patroni) does, step by step.
 
-use std::fs;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -12,6 +11,7 @@ use crate::cluster::{ClaimedRole, Failover, NodeState};
 use crate::database::{ANSWER_WITHIN, POLL, run_tool};
 use crate::disk::data;
 use crate::error::{ClusterError, StepError};
+use crate::fuse::empty_directory;
 use crate::process;
 use crate::step::start_process;
 
@@ -156,7 +156,8 @@ impl Postgres {
 
     async fn copy(&self, node: &Node, primary: &Node) -> Result<(), ClusterError> {
         let directory = data(&node.info);
-        let gone = fs::remove_dir_all(&directory);
+        // The directory itself stays: a file system may be mounted on it.
+        let gone = empty_directory(&directory);
         gone.map_err(|error| replication("remove the old data")(error.to_string()))?;
         let mut args = vec![format!("--pgdata={}", directory.display())];
         let source = format!("--dbname=host={} port={PORT} user=postgres connect_timeout=5", primary.info.address);
