@@ -74,6 +74,7 @@ pub use error::{ClusterError, ExecError, Refused, SandboxError, StepError};
 pub use exec::internal_exec;
 pub use gauge::Gauge;
 pub use info::{ClusterSpec, Greeting, NodeInfo, ProcessSpec, SandboxInfo, SiteInfo};
+pub use network::node_address;
 pub use start::check_settings;
 pub use step::{Step, enter_sandbox_command};
 pub use target::{Database, SettingInfo, TargetInfo, TargetName, Topology, UnknownTarget, targets};

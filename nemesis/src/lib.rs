@@ -56,7 +56,7 @@ mod state_dir;
 mod target;
 mod units;
 
-pub use condition::{Condition, LogLine};
+pub use condition::{Condition, LogLine, Signals};
 pub use event::{Measured, NemesisEvent, NemesisStage};
 pub use execute::{Failure, Nemesis, Outcome};
 pub use fabric::{Fabric, FabricError};
@@ -64,6 +64,7 @@ pub use faults::{Clients, FailoverPlan, Fault, Flap, Rejoin};
 pub use guardian::{Guardian, guardian_main};
 pub use heal::{CleanUp, HealError, HealOutcome, Healed, UndoCommand, heal, internal_undo, leftovers};
 pub use kind::{Family, Kind, KindInfo, OptionInfo, kinds};
+pub use options::OptionError;
 pub use ledger::{Healer, Ledger};
 pub use limits::{Limits, Share};
 pub use process::ProcessId;

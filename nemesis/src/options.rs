@@ -16,11 +16,11 @@ pub(crate) struct Options {
 
 /// An option that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct OptionError {
+pub struct OptionError {
     /// Which, where it is about one that was given: a file's error names its line.
-    pub(crate) option: Option<String>,
+    pub option: Option<String>,
     /// What is wrong, and what would be right.
-    pub(crate) problem: String,
+    pub problem: String,
 }
 
 impl From<String> for OptionError {

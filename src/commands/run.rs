@@ -38,6 +38,9 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
         refuse_hidden(&args.results)?;
         crate::commands::doctor::require(name, &plan.schedule)?;
     }
+    if let Some(experiment) = plan.experiment()? {
+        experiment.require()?;
+    }
     let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--json").collect();
     let directory = ResultDir::create(&args.results, &plan)?;
     write_plan(&directory.path, &plan)?;
@@ -78,8 +81,9 @@ fn refuse_hidden(results: &Path) -> anyhow::Result<()> {
 fn announcement(plan: &Plan, directory: &Path) -> String {
     let rate =
         if plan.rate_per_s > 0.0 { format!("{} ops/s", plan.rate_per_s) } else { "as fast as possible".to_owned() };
+    let at_most = if plan.experiment.is_some() { "at most " } else { "" };
     let mut text = format!(
-        "{} {}: seed {}, {} clients, {rate}, {} s\n",
+        "{} {}: seed {}, {} clients, {rate}, {at_most}{} s\n",
         plan.target,
         plan.workload,
         plan.seed,
@@ -90,7 +94,8 @@ fn announcement(plan: &Plan, directory: &Path) -> String {
         let length = if entry.for_ms > 0 { format!(" for {:.1} s", entry.for_ms as f64 / 1e3) } else { String::new() };
         let (at_s, kind) = (entry.at_ms as f64 / 1e3, entry.fault.kind().name());
         let when = entry.when.as_ref().map(|when| format!(", once {}", when.condition.text())).unwrap_or_default();
-        text.push_str(&format!("  at {at_s:>5.1} s  {kind} {}{length}{when}\n", entry.target));
+        let begin = if entry.waits_for_signal() { "fault".to_owned() } else { format!("at {at_s:>5.1} s ") };
+        text.push_str(&format!("  {begin} {kind} {}{length}{when}\n", entry.target));
     }
     for sentence in &plan.mix {
         text.push_str(&format!("  {sentence}\n"));

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use futures::future::BoxFuture;
 use schism_checker::history::{ClaimEvent, FaultEvent, FaultStage, MeasuredStrength, RecoveryEvent};
 use schism_cluster::{Cluster, ClusterSpec, Database, RecoveryGoal, TargetName};
-use schism_nemesis::{Fault, Ledger, Limits, Measured, Nemesis, NemesisEvent, NemesisStage, Rejoin, Schedule};
+use schism_nemesis::{Fault, Ledger, Limits, Measured, Nemesis, NemesisEvent, NemesisStage, Rejoin, Schedule, Signals};
 use schism_workloads::client::{
     Connect, Dial,
     postgres::{self, Postgres},
@@ -35,7 +35,8 @@ use super::{
     Job, Parts, Progress,
     clock::Clock,
     conclude, drive,
-    interpreter::{Side, Surroundings},
+    experiment::{Driver, Stories},
+    interpreter::{Ending, Side, Surroundings},
     memory::watch_interrupt,
     monitor::Monitor,
     routing::Routing,
@@ -85,6 +86,13 @@ pub(crate) fn run_in_sandbox(launch: &Launch) -> anyhow::Result<RunResult> {
     })?;
 
     let routing = Arc::new(Routing::new(nodes, plan.route));
+    let stop = watch::Sender::new(None);
+    let stories = watch::Sender::new(Stories::default());
+    let signals = Arc::new(Signals::default());
+    let driver = plan.experiment()?.map(|experiment| {
+        let steady = Duration::from_millis(plan.steady_ms);
+        Driver::new(experiment, &cluster, &signals, stories.subscribe(), stop.subscribe(), steady, &job.directory)
+    });
     let mut surroundings = LocalSurroundings {
         runtime: &runtime,
         cluster: Arc::clone(&cluster),
@@ -98,6 +106,10 @@ pub(crate) fn run_in_sandbox(launch: &Launch) -> anyhow::Result<RunResult> {
         side: side_sender,
         routing: Arc::clone(&routing),
         cancel: watch::Sender::new(false),
+        stop,
+        stories: Some(stories),
+        signals,
+        driver,
         monitor: None,
     };
     let parts = Parts { connect, routing, surroundings: &mut surroundings, side, progress: Arc::clone(&progress) };
@@ -172,6 +184,12 @@ struct LocalSurroundings<'a> {
     side: mpsc::UnboundedSender<Side>,
     routing: Arc<Routing>,
     cancel: watch::Sender<bool>,
+    /// Why an experiment is to end early.
+    stop: watch::Sender<Option<Ending>>,
+    /// What becomes of each fault, for the experiment.
+    stories: Option<watch::Sender<Stories>>,
+    signals: Arc<Signals>,
+    driver: Option<Driver>,
     monitor: Option<Arc<Monitor>>,
 }
 
@@ -190,25 +208,39 @@ impl Surroundings for LocalSurroundings<'_> {
         );
         match nemesis {
             Ok(nemesis) => {
-                let mut nemesis = nemesis.with_limits(self.limits).with_ops(Arc::clone(&self.ops_ok));
+                let nemesis = nemesis.with_limits(self.limits).with_ops(Arc::clone(&self.ops_ok));
+                let mut nemesis = nemesis.with_signals(Arc::clone(&self.signals));
+                let driver = self.driver.take();
                 let (steady, side, cancel) = (self.steady_state(), self.side.clone(), self.cancel.subscribe());
                 tokio::spawn(async move {
-                    if steady.holds_before(&side).await {
-                        let _watch = steady.watch(side, cancel);
-                        // Its events say how each fault went, failures included; it heals before it ends.
-                        nemesis.run().await;
-                    }
+                    let holds = steady.holds_before(&side).await;
+                    let experiment = async {
+                        if let Some(driver) = driver {
+                            driver.run(holds, &side).await;
+                        }
+                    };
+                    let faults = async {
+                        if holds {
+                            let _watch = steady.watch(side.clone(), cancel);
+                            // Its events say how each fault went, failures included; it heals before it ends.
+                            nemesis.run().await;
+                        }
+                        // With it the channel of its events is closed, which says that everything is healed.
+                        drop(nemesis);
+                    };
+                    tokio::join!(experiment, faults);
                 });
             }
             Err(error) => self.tell(Side::HarnessError(format!("the nemesis cannot start: {error}"))),
         }
-        tokio::spawn(forward_faults(events, self.side.clone()));
+        tokio::spawn(forward_faults(events, self.stories.take(), self.side.clone()));
     }
 
-    fn heal(&mut self, interrupted: bool) {
+    fn heal(&mut self, ending: Ending) {
         // The schedule ends before the clients do, so a nemesis still at work is late with an undo (a rejoin may copy
         // a whole database), and cancelling it would leave that undone.
-        if interrupted {
+        if ending != Ending::Planned {
+            self.stop.send_replace(Some(ending));
             self.cancel.send_replace(true);
         }
     }
@@ -236,8 +268,15 @@ impl LocalSurroundings<'_> {
 }
 
 /// Passes the nemesis' events on; when there are no more, everything is healed.
-async fn forward_faults(mut events: mpsc::UnboundedReceiver<NemesisEvent>, side: mpsc::UnboundedSender<Side>) {
+async fn forward_faults(
+    mut events: mpsc::UnboundedReceiver<NemesisEvent>,
+    stories: Option<watch::Sender<Stories>>,
+    side: mpsc::UnboundedSender<Side>,
+) {
     while let Some(event) = events.recv().await {
+        if let Some(stories) = &stories {
+            stories.send_modify(|stories| stories.tell(&event));
+        }
         if side.send(Side::Fault(fault_event(event))).is_err() {
             return;
         }
