@@ -193,16 +193,8 @@ const DRAWN_OPTIONS: [&str; 8] =
     ["faults", "interval", "spacing", "fault_duration", "fault_concurrency", "steady", "on_log", "on_role_change"];
 
 /// What an experiment decides itself.
-const EXPERIMENT_EXCLUDES: [&str; 8] = [
-    "faults",
-    "schedule",
-    "interval",
-    "spacing",
-    "fault_duration",
-    "fault_concurrency",
-    "on_log",
-    "on_role_change",
-];
+const EXPERIMENT_EXCLUDES: [&str; 8] =
+    ["faults", "schedule", "interval", "spacing", "fault_duration", "fault_concurrency", "on_log", "on_role_change"];
 
 /// One of the words of an enumeration, as its serialised form writes it.
 fn parse_word<T: serde::de::DeserializeOwned>(word: &str) -> Result<T, String> {

@@ -99,7 +99,8 @@ impl Process {
             Some(below) => Path::new(&home).join(below),
             None => PathBuf::from(&self.path),
         };
-        let runs = |path: &Path| path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0);
+        let runs =
+            |path: &Path| path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0);
         if path.components().count() > 1 {
             return runs(&path).then_some(path);
         }
@@ -122,7 +123,9 @@ impl Reader<'_> {
             other => return wrong(&object.at("type"), format!("{other:?} is not supported; supported: probe, action")),
         };
         let name = object.need_text("name")?.to_owned();
-        let Some(provider) = object.get("provider") else { return wrong(&object.at("provider"), "`provider` is missing") };
+        let Some(provider) = object.get("provider") else {
+            return wrong(&object.at("provider"), "`provider` is missing");
+        };
         let place_of_provider = object.at("provider");
         let filled = self.configuration.fill(provider, &place_of_provider)?;
         let (provider, parts) = self.provider(&Object::of(&filled, place_of_provider)?, part, is_action)?;
@@ -188,15 +191,14 @@ impl Reader<'_> {
                 wrong(&object.at("type"), "a rollback puts right what was done: faults are healed by the run itself")
             }
             "schism" => Ok((Provider::Fault(self.fault(object)?), &[])),
-            other => {
-                wrong(&object.at("type"), format!("{other:?} is not supported; supported: process, http, schism"))
-            }
+            other => wrong(&object.at("type"), format!("{other:?} is not supported; supported: process, http, schism")),
         }
     }
 
     fn fault(&mut self, object: &Object<'_>) -> Read<u32> {
         let mut values: BTreeMap<String, Value> =
             object.fields().iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        values.retain(|_, value| !value.is_null());
         values.remove("type");
         if values.contains_key("kind") {
             return wrong(&object.at("kind"), "the kind of fault is called `fault` here");
@@ -275,11 +277,10 @@ impl Reader<'_> {
         let number = |index: usize| schism_cluster::node_address(u32::try_from(index).unwrap_or(u32::MAX)).to_string();
         let nodes = self.circumstances.nodes;
         let node = nodes.iter().enumerate().find(|(index, name)| **name == host || number(*index) == host);
-        let Some((index, node)) = node else {
+        let Some((_, node)) = node else {
             let problem = format!("{host:?} is no node of this cluster; requests go to: {}", nodes.join(", "));
             return wrong(at, format!("{problem} (or their addresses, {} and so on)", number(0)));
         };
-        let _ = index;
         let Ok(port) = port.parse() else { return wrong(at, format!("{port:?} is no port")) };
         if target.bytes().any(|byte| !byte.is_ascii_graphic()) {
             return wrong(at, format!("{target:?} has letters that must be written as %XX"));
@@ -301,7 +302,9 @@ fn process(object: &Object<'_>) -> Read<Process> {
     let arguments = match object.get("arguments") {
         None => Arguments::Words(vec![]),
         Some(Value::String(line)) => Arguments::Shell(line.clone()),
-        Some(Value::Array(list)) => Arguments::Words(list.iter().filter_map(|value| word(value).transpose()).collect::<Read<_>>()?),
+        Some(Value::Array(list)) => {
+            Arguments::Words(list.iter().filter_map(|value| word(value).transpose()).collect::<Read<_>>()?)
+        }
         Some(Value::Object(fields)) => {
             let mut words = Vec::new();
             for (name, value) in fields {
@@ -322,8 +325,10 @@ fn headers(object: &Object<'_>) -> Read<Vec<(String, String)>> {
     let mut read = Vec::new();
     for (name, value) in headers.fields() {
         let at = headers.at(name);
-        let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.!#$%&'*+^`|~".contains(&byte));
-        let ours = ["Connection", "Content-Length", "Transfer-Encoding"].iter().any(|own| own.eq_ignore_ascii_case(name));
+        let is_name = !name.is_empty()
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.!#$%&'*+^`|~".contains(&byte));
+        let ours =
+            ["Connection", "Content-Length", "Transfer-Encoding"].iter().any(|own| own.eq_ignore_ascii_case(name));
         match value.as_str() {
             _ if ours => return wrong(&at, "this one is written by schism"),
             Some(text) if is_name && !text.chars().any(char::is_control) => read.push((name.clone(), text.to_owned())),

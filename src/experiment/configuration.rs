@@ -32,7 +32,10 @@ impl Configuration {
                 Some(kind) if value.is_object() && kind == "env" => from_environment(value, &place, environment)?,
                 Some(kind) if value.is_object() => {
                     let kind = shown(kind);
-                    return wrong(&format!("{place}.type"), format!("{kind} is not supported; supported: env, or a value"));
+                    return wrong(
+                        &format!("{place}.type"),
+                        format!("{kind} is not supported; supported: env, or a value"),
+                    );
                 }
                 _ if value.is_null() => return wrong(&place, "a name without a value"),
                 _ => value.clone(),
@@ -57,7 +60,8 @@ impl Configuration {
                 None => self.replace(text).into(),
             },
             Value::Array(list) => {
-                let filled = list.iter().enumerate().map(|(number, value)| self.fill(value, &format!("{place}[{number}]")));
+                let filled =
+                    list.iter().enumerate().map(|(number, value)| self.fill(value, &format!("{place}[{number}]")));
                 Value::Array(filled.collect::<Read<_>>()?)
             }
             Value::Object(fields) => {
@@ -183,7 +187,10 @@ mod tests {
         assert_eq!(fill(json!("${port}")), json!(80));
         assert_eq!(fill(json!("${text}")), json!("80"));
         assert_eq!(fill(json!("$host")), json!("n1"));
-        assert_eq!(fill(json!({"a": ["http://${host}:${port}/$name", 5, null]})), json!({"a": ["http://n1:80/x", 5, null]}));
+        assert_eq!(
+            fill(json!({"a": ["http://${host}:${port}/$name", 5, null]})),
+            json!({"a": ["http://n1:80/x", 5, null]})
+        );
         assert_eq!(fill(json!("-v ${flag}")), json!("-v True"));
     }
 

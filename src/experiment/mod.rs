@@ -255,7 +255,10 @@ impl Reader<'_> {
                 return wrong(&format!("{place}.tolerance"), "a probe of the hypothesis says what is tolerated");
             }
             if probes[..number].iter().any(|other| other.name == probe.name) {
-                return wrong(&format!("{place}.name"), "two probes of this name: the result could not tell them apart");
+                return wrong(
+                    &format!("{place}.name"),
+                    "two probes of this name: the result could not tell them apart",
+                );
             }
         }
         Ok(Hypothesis { title, probes })
@@ -264,7 +267,10 @@ impl Reader<'_> {
     fn activities(&mut self, of: &Object<'_>, name: &str, part: Part) -> Read<Vec<Activity>> {
         let place = of.at(name);
         let list = of.array(name)?;
-        list.iter().enumerate().map(|(number, value)| self.activity(value, &format!("{place}[{number}]"), part)).collect()
+        list.iter()
+            .enumerate()
+            .map(|(number, value)| self.activity(value, &format!("{place}[{number}]"), part))
+            .collect()
     }
 }
 

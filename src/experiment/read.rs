@@ -96,9 +96,5 @@ impl<'a> Object<'a> {
 pub(super) fn shown(value: &Value) -> String {
     const CHARS_MAX: usize = 60;
     let text = value.to_string();
-    if text.chars().count() <= CHARS_MAX {
-        text
-    } else {
-        text.chars().take(CHARS_MAX).chain(['…']).collect()
-    }
+    if text.chars().count() <= CHARS_MAX { text } else { text.chars().take(CHARS_MAX).chain(['…']).collect() }
 }

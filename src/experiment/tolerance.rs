@@ -31,9 +31,10 @@ impl Tolerance {
         match value {
             Value::Bool(_) | Value::String(_) => Ok(Self::Exactly(value.clone())),
             Value::Number(number) if is_integer(number) => Ok(Self::Exactly(value.clone())),
-            Value::Number(_) => {
-                wrong(place, format!("{value} is no integer; write {{\"type\": \"range\", \"range\": [{value}, {value}]}}"))
-            }
+            Value::Number(_) => wrong(
+                place,
+                format!("{value} is no integer; write {{\"type\": \"range\", \"range\": [{value}, {value}]}}"),
+            ),
             Value::Array(list) => Self::list(list, place),
             Value::Object(_) => Self::object(&Object::of(value, place)?, place, parts, configuration),
             Value::Null => wrong(place, format!("a tolerance is {SUPPORTED}")),
@@ -41,7 +42,9 @@ impl Tolerance {
     }
 
     fn list(list: &[Value], place: &str) -> Read<Self> {
-        if let Some(element) = list.iter().find(|value| !matches!(value, Value::Bool(_) | Value::String(_) | Value::Number(_))) {
+        if let Some(element) =
+            list.iter().find(|value| !matches!(value, Value::Bool(_) | Value::String(_) | Value::Number(_)))
+        {
             return wrong(place, format!("{} in it is no text, number or boolean", shown(element)));
         }
         match list {
@@ -169,7 +172,11 @@ mod tests {
             (json!([4, 9, 78]), json!(78), json!(5)),
             (json!(["x"]), json!("x"), json!("y")),
             (json!({"type": "regex", "pattern": "[0-9]{3}"}), json!("a 404 b"), json!("40 4")),
-            (json!({"type": "regex", "pattern": "^welcome=hello$"}), json!("welcome=hello\n"), json!("welcome=hello\nx")),
+            (
+                json!({"type": "regex", "pattern": "^welcome=hello$"}),
+                json!("welcome=hello\n"),
+                json!("welcome=hello\nx"),
+            ),
             (json!({"type": "range", "range": [4, 8]}), json!(8), json!(8.01)),
             (json!({"type": "range", "range": [4.6, 8.9]}), json!("4.6\n"), json!("4.59")),
             (json!({"type": "range", "range": [6.4, 7.5]}), json!(6.4), json!("warm")),

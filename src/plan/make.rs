@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, io::Read as _, path::Path};
 
-use schism_nemesis::{Condition, Drawn, Entry, FaultSpec, Kind, Limits, LogLine, Schedule, ScheduleError, When, Window};
+use schism_nemesis::{
+    Condition, Drawn, Entry, FaultSpec, Kind, Limits, LogLine, Schedule, ScheduleError, When, Window,
+};
 use schism_seed::Seed;
 use schism_workloads::client::{lie::Lie, memory};
 

@@ -88,7 +88,8 @@ mod tests {
     fn an_answer_is_taken_apart() {
         let got = parse(b"HTTP/1.1 503 Busy\r\nServer: x\r\nVary: a\r\nvary: b\r\n\r\nnot primary", "GET").unwrap();
         assert_eq!(got, json!({"status": 503, "headers": {"Server": "x", "Vary": "a, b"}, "body": "not primary"}));
-        let json = parse(b"HTTP/1.0 200 OK\r\nContent-type: application/json\r\nContent-Length: 7\r\n\r\n{\"a\":1}", "GET");
+        let json =
+            parse(b"HTTP/1.0 200 OK\r\nContent-type: application/json\r\nContent-Length: 7\r\n\r\n{\"a\":1}", "GET");
         assert_eq!(json.unwrap()["body"], json!({"a": 1}));
         let head = parse(b"HTTP/1.0 200 OK\r\nContent-type: application/json\r\nContent-Length: 7\r\n\r\n", "HEAD");
         assert_eq!(head.unwrap()["body"], "");

@@ -89,7 +89,10 @@ impl Driver {
         if let Some(failed) = journal.before.as_ref().filter(|state| !state.met).and_then(|state| state.probes.last()) {
             let name = failed.activity["name"].as_str().unwrap_or_default();
             let got = outcome(failed);
-            tell(side, Side::Abort(format!("the steady-state hypothesis was not met before the method: {name} ({got})")));
+            tell(
+                side,
+                Side::Abort(format!("the steady-state hypothesis was not met before the method: {name} ({got})")),
+            );
         }
         tell(side, Side::ExperimentOver);
     }
@@ -144,7 +147,11 @@ impl Driver {
             }
             let (mut hand, copy) = (self.hand.clone(), activity.clone());
             let task = tokio::spawn(async move { hand.execute(&copy, NO_LIMIT, true).await });
-            records.push(if activity.background { Running::Task(task) } else { Running::Ended(joined(activity, task).await) });
+            records.push(if activity.background {
+                Running::Task(task)
+            } else {
+                Running::Ended(joined(activity, task).await)
+            });
         }
         let mut ended = Vec::new();
         for (running, activity) in records.into_iter().zip(&self.experiment.method) {
@@ -162,7 +169,11 @@ impl Driver {
         for activity in &self.experiment.rollbacks {
             let (mut hand, copy) = (self.hand.clone(), activity.clone());
             let task = tokio::spawn(async move { hand.execute(&copy, ROLLBACK_LIMIT, false).await });
-            running.push(if activity.background { Running::Task(task) } else { Running::Ended(joined(activity, task).await) });
+            running.push(if activity.background {
+                Running::Task(task)
+            } else {
+                Running::Ended(joined(activity, task).await)
+            });
         }
         let mut ended = Vec::new();
         for (running, activity) in running.into_iter().zip(&self.experiment.rollbacks) {
@@ -258,7 +269,8 @@ fn outcome(record: &Record) -> String {
     const CHARS_MAX: usize = 120;
     let said = match &record.result {
         Ok(output) => {
-            let text = |part: &str| output[part].as_str().map(|text| text.trim().replace('\n', " ")).unwrap_or_default();
+            let text =
+                |part: &str| output[part].as_str().map(|text| text.trim().replace('\n', " ")).unwrap_or_default();
             let rest = [text("stdout"), text("stderr"), text("body")].join(" ");
             format!("status {} {rest}", output["status"])
         }

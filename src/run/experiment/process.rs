@@ -70,7 +70,8 @@ async fn end(mut command: Command, limit: Duration) -> Result<Value, String> {
         let status = group.child.wait().await.map_err(|error| error.to_string())?;
         Ok::<_, String>((status, stdout, stderr))
     });
-    let (status, stdout, stderr) = ended.await.map_err(|_| "process activity took too long to complete".to_owned())??;
+    let (status, stdout, stderr) =
+        ended.await.map_err(|_| "process activity took too long to complete".to_owned())??;
     group.id = None;
     let text = |bytes: io::Result<Vec<u8>>| {
         let bytes = bytes.map_err(|error| error.to_string())?;
