@@ -643,3 +643,65 @@ fn an_experiment_that_is_ended_early_rolls_back() {
         assert!(!left.contains(folder.to_str().unwrap()), "{left}");
     }
 }
+
+/// A Prometheus on this machine that says `value` to every query.
+fn prometheus(value: &'static str) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut request = [0; 4096];
+            let _ = std::io::Read::read(&mut stream, &mut request);
+            let result = format!(r#"{{"resultType":"scalar","result":[1,"{value}"]}}"#);
+            let body = format!(r#"{{"status":"success","data":{result}}}"#);
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            let _ = stream.write_all((head + &body).as_bytes());
+        }
+    });
+    url
+}
+
+#[test]
+fn a_prometheus_ends_the_faults_and_one_that_is_not_there_is_a_warning() {
+    if !can_run(&["redis-server"]) {
+        return;
+    }
+    let results = scratch();
+    let file = results.path().join("safety.toml");
+    let start = |url: &str, limit: &str, duration: &str| {
+        let query = format!("[[abort.prometheus]]\nurl = \"{url}\"\nquery = \"disk_usage\"\n{limit}\n");
+        fs::write(&file, query).unwrap();
+        let mut command = schism();
+        command.args([
+            "run",
+            "redis/single",
+            "--set",
+            "appendfsync=always",
+            "--faults",
+            "kill",
+            "--seed",
+            "1",
+            "--json",
+        ]);
+        command.args(["--steady", "1s", "--fault-duration", "500ms", "--interval", "1s", "--duration", duration]);
+        run(command.arg("--safety").arg(&file).arg("--results").arg(results.path().join("r")))
+    };
+    let url = prometheus("0.97");
+    let begin = Instant::now();
+    let result = start(&url, "above = 0.9", "60s").expect(2).json();
+    assert!(begin.elapsed() < Duration::from_secs(40), "it went on");
+    assert_eq!(result["outcome"], "aborted", "{}", verdicts(&result));
+    let why = format!("\"disk_usage\" at {url} gave 0.97, and at most 0.9 may be");
+    assert_eq!(result["aborted"], why.as_str());
+    assert!(result.get("warnings").is_none(), "{}", result["warnings"]);
+
+    let result = start(&url, "below = 0.9", "4s").expect(0).json();
+    assert_eq!(result["outcome"], "completed", "{}", verdicts(&result));
+
+    // Nobody listens on port 1.
+    let result = start("http://127.0.0.1:1", "above = 0.9", "4s").expect(0).json();
+    assert_eq!(result["outcome"], "completed", "{}", verdicts(&result));
+    let warnings = result["warnings"].as_array().unwrap();
+    assert_eq!(warnings.len(), 1, "once: {warnings:?}");
+    assert!(warnings[0].as_str().unwrap().starts_with("no threshold on \"disk_usage\" at http://127.0.0.1:1: "));
+}

@@ -144,6 +144,9 @@ pub(crate) fn validate(plan: &Plan) -> anyhow::Result<()> {
     if target == Target::Memory && !plan.safety.probes.is_empty() {
         return Err(usage("the memory target has no nodes to probe: leave the probes out"));
     }
+    if target == Target::Memory && !plan.safety.abort.prometheus.is_empty() {
+        return Err(usage("the memory target has no faults that a Prometheus could end: leave it out"));
+    }
     validate_schedule(plan, &target)
 }
 

@@ -54,6 +54,8 @@ pub(crate) enum Side {
     Interrupt(String),
     /// The faults must end early: a probe of the steady state that did not hold at the beginning.
     Abort(String),
+    /// Something that a reader of the result must know and that changes no verdict.
+    Warning(String),
     /// What a probe of the steady state found.
     Probe(ProbeEvent),
     /// The experiment's method begins.
@@ -116,6 +118,8 @@ pub(crate) struct Ended {
     pub(crate) interrupted: Option<String>,
     /// Why its faults ended early.
     pub(crate) aborted: Option<String>,
+    /// What a reader of the result must know.
+    pub(crate) warnings: Vec<String>,
     /// What of ours failed.
     pub(crate) harness_errors: Vec<String>,
     /// Why the history could not be written to its end.
@@ -468,9 +472,12 @@ impl<S: Surroundings> Interpreter<'_, S> {
                     self.surroundings.heal(Ending::Interrupted);
                 }
             }
-            Side::Abort(reason) => {
+            // Later there is no fault left that could be ended.
+            Side::Abort(reason) if state.phase <= Phase::Faults => {
                 state.ended.aborted.get_or_insert(reason);
             }
+            Side::Abort(_) => {}
+            Side::Warning(warning) => state.ended.warnings.push(warning),
             Side::MethodBegins => state.method_began = true,
             Side::ExperimentOver => {
                 state.experiment_over = true;

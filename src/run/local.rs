@@ -1,6 +1,7 @@
 //! A local cluster of real servers: runs inside the sandbox and puts the parts together.
 
 use std::{
+    fs::File,
     io,
     path::PathBuf,
     sync::{Arc, atomic::AtomicU64},
@@ -28,7 +29,7 @@ use tokio::{
 use crate::{
     plan::{Plan, Target},
     result::RunResult,
-    safety::{Probe, Prober},
+    safety::{self, Alarm, Probe, Prober},
 };
 
 use super::{
@@ -55,10 +56,12 @@ pub(crate) struct Launch {
     pub(crate) job: Job,
     pub(crate) run_id: String,
     pub(crate) ledger: PathBuf,
+    /// The number of an inherited pipe on which the launcher tells of thresholds, if it watches any.
+    pub(crate) alarms: Option<i32>,
 }
 
 /// Runs a job inside the sandbox.
-pub(crate) fn run_in_sandbox(launch: &Launch) -> anyhow::Result<RunResult> {
+pub(crate) fn run_in_sandbox(launch: &Launch, alarms: Option<File>) -> anyhow::Result<RunResult> {
     let started = Instant::now();
     let job = &launch.job;
     let plan = &job.plan;
@@ -69,6 +72,16 @@ pub(crate) fn run_in_sandbox(launch: &Launch) -> anyhow::Result<RunResult> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(ADMIN_THREADS).enable_all().build()?;
     let (side_sender, side) = mpsc::unbounded_channel();
     watch_interrupt(side_sender.clone());
+    if let Some(alarms) = alarms {
+        let side = side_sender.clone();
+        // A closed channel: the loop has ended, and with it the need to know.
+        safety::listen(alarms, move |alarm| {
+            drop(side.send(match alarm {
+                Alarm::Crossed(what) => Side::Abort(what),
+                Alarm::Warning(what) => Side::Warning(what),
+            }));
+        });
+    }
 
     progress.say(&format!("starting {name}"));
     let spec = ClusterSpec {

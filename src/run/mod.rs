@@ -166,6 +166,7 @@ pub(crate) fn conclude(
     let circumstances = Circumstances {
         outcome,
         aborted: ended.aborted,
+        warnings: ended.warnings,
         harness_errors: ended.harness_errors,
         command: job.command.clone(),
         started_utc: job.started_utc.clone(),

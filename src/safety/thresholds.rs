@@ -7,6 +7,7 @@ use schism_checker::history::{EventType, OpError};
 use schism_nemesis::Share;
 use serde::{Deserialize, Serialize};
 
+use super::prometheus::{self, Prometheus};
 use crate::exit::usage;
 
 /// How often they are looked at.
@@ -20,7 +21,7 @@ const OPS_MIN: u64 = 20;
 const LATENCY_MAX_US: u64 = 60_000_000;
 
 /// When the faults of a run end early.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct Thresholds {
     /// More than this share of operations failed or were indeterminate.
@@ -35,11 +36,19 @@ pub(crate) struct Thresholds {
     /// Over how long, in milliseconds; the last so many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) window_ms: Option<u64>,
+    /// What a Prometheus says, which the launcher asks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) prometheus: Vec<Prometheus>,
 }
 
 impl Thresholds {
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Whether nothing of what clients see is watched.
+    fn watches_no_client(&self) -> bool {
+        self.error_rate.is_none() && self.p99_ms.is_none() && self.free_workers.is_none()
     }
 
     fn window_ms(&self) -> u64 {
@@ -54,7 +63,8 @@ impl Thresholds {
                 self.window_ms()
             )));
         }
-        if self.window_ms.is_some() && *self == (Self { window_ms: self.window_ms, ..Self::default() }) {
+        prometheus::validate(&self.prometheus)?;
+        if self.window_ms.is_some() && self.watches_no_client() {
             return Err(usage("a window without a threshold watches nothing: give --abort-error-rate or another"));
         }
         if self.p99_ms.is_some_and(|p99_ms| p99_ms == 0 || p99_ms * 1_000 >= LATENCY_MAX_US) {
@@ -107,7 +117,7 @@ impl Watchdog {
 
     /// The second that is going on; `None` where nothing is watched.
     fn second(&mut self, now_ns: u64) -> Option<&mut Second> {
-        if self.thresholds.is_empty() {
+        if self.thresholds.watches_no_client() {
             return None;
         }
         if self.seconds.back().is_none_or(|second| now_ns >= second.end_ns) {
@@ -149,7 +159,10 @@ impl Watchdog {
         }
         if let Some(limit_ms) = self.thresholds.p99_ms {
             let mut all = Histogram::<u32>::new_with_bounds(1, LATENCY_MAX_US, 2).ok()?;
-            whole.iter().for_each(|second| drop(all.add(&second.latencies_us)));
+            for second in &whole {
+                // Both count to the same longest latency, so nothing can be out of range.
+                let _ = all.add(&second.latencies_us);
+            }
             let p99_ms = all.value_at_quantile(0.99) as f64 / 1e3;
             if all.len() >= OPS_MIN && p99_ms > limit_ms as f64 {
                 return Some(format!("the 99th percentile of {window} s was {p99_ms:.0} ms, and {limit_ms} ms may be"));
