@@ -15,6 +15,7 @@ use crate::{
 pub(crate) struct Circumstances {
     pub(crate) outcome: Outcome,
     pub(crate) aborted: Option<String>,
+    pub(crate) warnings: Vec<String>,
     pub(crate) harness_errors: Vec<String>,
     pub(crate) command: String,
     pub(crate) started_utc: String,
@@ -33,6 +34,7 @@ pub(crate) fn judge(history: &History, plan: &Plan, circumstances: Circumstances
         exit_code: exit::of_run(valid, circumstances.outcome),
         outcome: circumstances.outcome,
         aborted: circumstances.aborted,
+        warnings: circumstances.warnings,
         harness_errors: circumstances.harness_errors,
         target: plan.target.clone(),
         workload: plan.workload.clone(),

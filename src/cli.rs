@@ -116,6 +116,10 @@ pub(crate) struct TestArgs {
     /// A written schedule: a TOML file or the name of a shipped one (`schism list schedules`).
     #[arg(long, value_name = "FILE|NAME", conflicts_with_all = DRAWN_OPTIONS)]
     pub(crate) schedule: Option<String>,
+    /// An experiment of the Chaos Toolkit, JSON or YAML (docs/experiments.md): it decides which faults happen when, and
+    /// when the test is over, after --duration at the latest [default there: 10m].
+    #[arg(long, value_name = "FILE", conflicts_with_all = EXPERIMENT_EXCLUDES)]
+    pub(crate) experiment: Option<PathBuf>,
     /// Mean time from the end of one drawn fault to the start of the next [default: 10s].
     #[arg(long, value_name = "TIME", value_parser = parse_ms)]
     pub(crate) interval: Option<u64>,
@@ -200,14 +204,19 @@ pub(crate) struct TestArgs {
 const DRAWN_OPTIONS: [&str; 8] =
     ["faults", "interval", "spacing", "fault_duration", "fault_concurrency", "steady", "on_log", "on_role_change"];
 
+/// What an experiment decides itself.
+const EXPERIMENT_EXCLUDES: [&str; 8] =
+    ["faults", "schedule", "interval", "spacing", "fault_duration", "fault_concurrency", "on_log", "on_role_change"];
+
 /// One of the words of an enumeration, as its serialised form writes it.
 fn parse_word<T: serde::de::DeserializeOwned>(word: &str) -> Result<T, String> {
     serde_json::from_value(word.into()).map_err(|error| error.to_string())
 }
 
 /// Options that shape the test and so cannot be given beside a stored plan.
-const TEST_OPTIONS: [&str; 31] = [
+const TEST_OPTIONS: [&str; 32] = [
     "target",
+    "experiment",
     "workload",
     "options",
     "faults",
@@ -262,6 +271,7 @@ pub(crate) enum Route {
 #[command(after_help = "Examples:
   schism run redis/sentinel --workload set --faults partition:primary --fault-duration 20s --seed 42
   schism run postgres/async --schedule cut-then-failover --seed 7
+  schism run redis/sentinel --experiment experiment.json
   schism run postgres/single --workload register --isolation serializable --schedule kill-restart
   schism run redis/single --faults none --rate 0 --clients 20 --set appendfsync=always
   schism run --plan results/latest/plan.toml")]

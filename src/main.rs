@@ -13,6 +13,7 @@ mod check;
 mod cli;
 mod commands;
 mod exit;
+mod experiment;
 mod input;
 mod output;
 mod plan;

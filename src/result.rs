@@ -25,6 +25,9 @@ pub(crate) struct RunResult {
     /// Why its faults ended early, if they did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) aborted: Option<String>,
+    /// What a reader must know besides, and that changes no verdict.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) warnings: Vec<String>,
     /// What went wrong in schism itself; not a verdict on the database.
     pub(crate) harness_errors: Vec<String>,
     /// `redis/sentinel`, `memory`, …

@@ -431,3 +431,277 @@ fn an_ordinary_user_needs_no_root() {
     }
     assert_eq!(as_nobody(&["doctor", "--leftovers"]).stdout, "");
 }
+
+/// An experiment's file in this folder.
+fn experiment(folder: &Path, value: &Value) -> PathBuf {
+    let path = folder.join("experiment.json");
+    fs::write(&path, value.to_string()).unwrap();
+    path
+}
+
+fn shell(name: &str, line: &str) -> Value {
+    serde_json::json!({
+        "type": "action",
+        "name": name,
+        "provider": {"type": "process", "path": "sh", "arguments": ["-c", line], "timeout": 60},
+    })
+}
+
+fn probe(name: &str, line: &str, tolerance: Value) -> Value {
+    let mut probe = shell(name, line);
+    probe["type"] = "probe".into();
+    probe["tolerance"] = tolerance;
+    probe
+}
+
+fn journal_of(folder: &Path) -> Value {
+    serde_json::from_slice(&fs::read(folder.join("journal.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn an_experiment_runs_its_faults_one_after_the_other_and_is_repeated_by_its_plan() {
+    if !can_run(&["redis-server", "redis-sentinel"]) {
+        return;
+    }
+    let results = scratch();
+    let pong = serde_json::json!({"type": "regex", "pattern": "^PONG$", "target": "stdout"});
+    let fault = |name: &str, provider: Value, background: bool| {
+        let mut action = serde_json::json!({"type": "action", "name": name, "background": background});
+        action["provider"] = provider;
+        action
+    };
+    let file = experiment(
+        results.path(),
+        &serde_json::json!({
+            "title": "replicas come and go", "description": "d",
+            "configuration": {"host": {"type": "env", "key": "SCHISM_TEST_HOST"}},
+            "steady-state-hypothesis": {"title": "h", "probes": [probe("ping", "redis-cli -h ${host} PING", pong)]},
+            "method": [
+                fault("freeze", serde_json::json!({"type": "schism", "fault": "pause", "target": "n2", "for": "4s"}), true),
+                {"type": "probe", "name": "frozen", "pauses": {"before": 1}, "provider": {
+                    "type": "process", "path": "redis-cli", "arguments": "-h ${host} PING", "timeout": 1}},
+                fault("cut", serde_json::json!({"type": "schism", "fault": "partition", "target": "n3", "for": "1s"}), false),
+                {"type": "probe", "name": "no-web", "provider": {"type": "http", "url": "http://n1:81/", "timeout": 1}},
+            ],
+            "rollbacks": [shell("env", "echo $SCHISM_N3")],
+        }),
+    );
+    let mut command = schism();
+    command.args(["run", "redis/sentinel", "--seed", "3", "--steady", "500ms", "--json", "--experiment"]).arg(&file);
+    command.env("SCHISM_TEST_HOST", "10.84.0.2").arg("--results").arg(results.path().join("r"));
+    let ended = run(&mut command).expect(0);
+    let result = ended.json();
+    assert_eq!(result["outcome"], "completed", "{}", verdicts(&result));
+    assert_eq!(check_named(&result, "steady-state")["valid"], true);
+    let folder = PathBuf::from(result["directory"].as_str().unwrap());
+    expect_journal(&journal_of(&folder));
+    assert!(result["files"].to_string().contains("journal.json"), "{}", result["files"]);
+    let faults: Vec<_> = result["faults"].as_array().unwrap().iter().map(|fault| fault["kind"].clone()).collect();
+    assert_eq!(faults, ["pause", "partition"]);
+    let times = |id: usize| (result["faults"][id]["start-ns"].as_u64(), result["faults"][id]["end-ns"].as_u64());
+    let ((pause, thaw), (cut, _)) = (times(0), times(1));
+    assert!(pause < cut && cut < thaw, "the cut comes while the freeze in the background is in force");
+    for kind in ["plan.toml", "ledger.jsonl"] {
+        assert!(folder.join(kind).exists());
+    }
+
+    fs::remove_file(&file).unwrap();
+    let again = run(schism().arg("plan").arg("--plan").arg(folder.join("plan.toml"))).expect(0);
+    assert!(again.stdout.contains("method[0]: freeze (fault 0: pause n2, in the background)"), "{}", again.stdout);
+    let mut command = schism();
+    command
+        .args(["run", "--json", "--plan"])
+        .arg(folder.join("plan.toml"))
+        .arg("--results")
+        .arg(results.path().join("s"));
+    let result = run(&mut command).expect(0).json();
+    let folder = PathBuf::from(result["directory"].as_str().unwrap());
+    expect_journal(&journal_of(&folder));
+}
+
+#[track_caller]
+fn expect_journal(journal: &Value) {
+    let keys: Vec<&String> = journal.as_object().unwrap().keys().collect();
+    let wanted = [
+        "chaoslib-version",
+        "platform",
+        "node",
+        "experiment",
+        "start",
+        "status",
+        "deviated",
+        "steady_states",
+        "run",
+        "rollbacks",
+        "end",
+        "duration",
+    ];
+    assert_eq!(keys, wanted);
+    assert_eq!((&journal["status"], &journal["deviated"]), (&"completed".into(), &false.into()), "{journal:#}");
+    for state in ["before", "after"] {
+        assert_eq!(journal["steady_states"][state]["steady_state_met"], true, "{journal:#}");
+        assert_eq!(journal["steady_states"][state]["probes"][0]["output"]["stdout"], "PONG\n");
+    }
+    let statuses: Vec<_> = journal["run"].as_array().unwrap().iter().map(|run| run["status"].clone()).collect();
+    assert_eq!(statuses, ["succeeded", "failed", "succeeded", "failed"], "{journal:#}");
+    assert_eq!(journal["run"][0]["output"]["victims"], serde_json::json!(["n2"]));
+    assert!(journal["run"][0]["duration"].as_f64().unwrap() >= 4.0, "it is over when it is healed");
+    assert!(journal["run"][1]["exception"].to_string().contains("took too long"), "{}", journal["run"][1]);
+    assert!(journal["run"][3]["exception"].to_string().contains("failed to connect to http://n1:81/"));
+    assert_eq!(journal["rollbacks"][0]["output"]["stdout"], "10.84.0.3\n");
+}
+
+#[test]
+fn an_experiment_that_deviates_fails_the_run() {
+    if !can_run(&["redis-server"]) {
+        return;
+    }
+    let results = scratch();
+    let trace = results.path().join("trace");
+    let line = |start: &str| format!("{start} {}", trace.display());
+    let value = serde_json::json!({
+        "title": "t", "description": "d",
+        "steady-state-hypothesis": {"title": "h", "probes": [
+            probe("always", "true", 0.into()), probe("no-trace", &line("test ! -e"), 0.into())]},
+        "method": [shell("leave a trace", &line("touch"))],
+        "rollbacks": [shell("remove it", &line("rm"))],
+    });
+    let file = experiment(results.path(), &value);
+    let start = || {
+        let mut command = schism();
+        command.args(["run", "redis/single", "--seed", "3", "--steady", "200ms", "--json", "--experiment"]).arg(&file);
+        run(command.arg("--results").arg(results.path().join("r")))
+    };
+    let result = start().expect(1).json();
+    let check = check_named(&result, "steady-state");
+    assert_eq!((&check["valid"], &result["outcome"]), (&false.into(), &"completed".into()), "{}", verdicts(&result));
+    let journal = journal_of(Path::new(result["directory"].as_str().unwrap()));
+    assert_eq!((&journal["status"], &journal["deviated"]), (&"failed".into(), &true.into()));
+    let after = &journal["steady_states"]["after"];
+    assert_eq!((&after["steady_state_met"], &after["probes"][1]["tolerance_met"]), (&false.into(), &false.into()));
+    assert_eq!(after["probes"][1]["status"], "succeeded", "it was asked; its answer is not tolerated");
+    assert_eq!(journal["rollbacks"][0]["output"]["status"], 0);
+    assert!(!trace.exists());
+
+    // Not met before the method: nothing of it is done.
+    fs::write(&trace, "").unwrap();
+    let result = start().expect(2).json();
+    assert_eq!(result["outcome"], "aborted", "{}", verdicts(&result));
+    let journal = journal_of(Path::new(result["directory"].as_str().unwrap()));
+    assert_eq!((&journal["status"], &journal["deviated"]), (&"failed".into(), &false.into()));
+    assert_eq!((&journal["run"], &journal["steady_states"]["after"]), (&Value::Array(vec![]), &Value::Null));
+}
+
+#[test]
+fn an_experiment_that_is_ended_early_rolls_back() {
+    if !can_run(&["redis-server"]) {
+        return;
+    }
+    let results = scratch();
+    let trace = results.path().join("trace");
+    let line = |start: &str| format!("{start} {}", trace.display());
+    let value = serde_json::json!({
+        "title": "t", "description": "d",
+        "steady-state-hypothesis": {"title": "h", "probes": [probe("always", "true", 0.into())]},
+        "method": [
+            {"type": "action", "name": "kill", "background": true,
+             "provider": {"type": "schism", "fault": "kill", "target": "n1", "for": "60s"}},
+            shell("leave a trace and wait", &(line("touch") + "; sleep 600")),
+            shell("never", "true"),
+        ],
+        "rollbacks": [shell("remove it", &line("rm"))],
+    });
+    let file = experiment(results.path(), &value);
+    for (interrupt, limit, status) in [(true, "120s", "interrupted"), (false, "4s", "aborted")] {
+        let folder = results.path().join(status);
+        let mut command = schism();
+        command.args(["run", "redis/single", "--set", "appendfsync=always", "--steady", "200ms", "--duration", limit]);
+        command.arg("--experiment").arg(&file).arg("--results").arg(&folder);
+        if !interrupt {
+            // What does not fit into its time is refused before it starts.
+            let text = fs::read_to_string(&file).unwrap();
+            fs::write(&file, text.replace("60s", "3s")).unwrap();
+        }
+        let running = Running::start(&mut command);
+        if interrupt {
+            eventually("the trace", START, || trace.exists().then_some(()));
+            kill(Pid::from_raw(running.pid()), Signal::SIGINT).unwrap();
+        }
+        let ended = running.wait(START).expect(2);
+        let folder = run_folder(&folder).unwrap();
+        let journal = journal_of(&folder);
+        assert_eq!(journal["status"], status, "{}", ended.stdout);
+        assert!(!trace.exists(), "rolled back");
+        let run = journal["run"].as_array().unwrap();
+        assert_eq!(run.len(), 2, "{journal:#}");
+        assert!(run[1]["exception"].to_string().contains("the experiment was ended"), "{}", run[1]);
+        let result = result_of(&folder);
+        assert_eq!(result["outcome"], status, "{}", verdicts(&result));
+        assert_eq!(result["harness-errors"], Value::Array(vec![]));
+        assert!(result["faults"][0]["end-ns"].is_u64(), "{}", result["faults"]);
+        let left = call(&["doctor", "--leftovers"]).stdout;
+        assert!(!left.contains(folder.to_str().unwrap()), "{left}");
+    }
+}
+
+/// A Prometheus on this machine that says `value` to every query.
+fn prometheus(value: &'static str) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut request = [0; 4096];
+            let _ = std::io::Read::read(&mut stream, &mut request);
+            let result = format!(r#"{{"resultType":"scalar","result":[1,"{value}"]}}"#);
+            let body = format!(r#"{{"status":"success","data":{result}}}"#);
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            let _ = stream.write_all((head + &body).as_bytes());
+        }
+    });
+    url
+}
+
+#[test]
+fn a_prometheus_ends_the_faults_and_one_that_is_not_there_is_a_warning() {
+    if !can_run(&["redis-server"]) {
+        return;
+    }
+    let results = scratch();
+    let file = results.path().join("safety.toml");
+    let start = |url: &str, limit: &str, duration: &str| {
+        let query = format!("[[abort.prometheus]]\nurl = \"{url}\"\nquery = \"disk_usage\"\n{limit}\n");
+        fs::write(&file, query).unwrap();
+        let mut command = schism();
+        command.args([
+            "run",
+            "redis/single",
+            "--set",
+            "appendfsync=always",
+            "--faults",
+            "kill",
+            "--seed",
+            "1",
+            "--json",
+        ]);
+        command.args(["--steady", "1s", "--fault-duration", "500ms", "--interval", "1s", "--duration", duration]);
+        run(command.arg("--safety").arg(&file).arg("--results").arg(results.path().join("r")))
+    };
+    let url = prometheus("0.97");
+    let begin = Instant::now();
+    let result = start(&url, "above = 0.9", "60s").expect(2).json();
+    assert!(begin.elapsed() < Duration::from_secs(40), "it went on");
+    assert_eq!(result["outcome"], "aborted", "{}", verdicts(&result));
+    let why = format!("\"disk_usage\" at {url} gave 0.97, and at most 0.9 may be");
+    assert_eq!(result["aborted"], why.as_str());
+    assert!(result.get("warnings").is_none(), "{}", result["warnings"]);
+
+    let result = start(&url, "below = 0.9", "4s").expect(0).json();
+    assert_eq!(result["outcome"], "completed", "{}", verdicts(&result));
+
+    // Nobody listens on port 1.
+    let result = start("http://127.0.0.1:1", "above = 0.9", "4s").expect(0).json();
+    assert_eq!(result["outcome"], "completed", "{}", verdicts(&result));
+    let warnings = result["warnings"].as_array().unwrap();
+    assert_eq!(warnings.len(), 1, "once: {warnings:?}");
+    assert!(warnings[0].as_str().unwrap().starts_with("no threshold on \"disk_usage\" at http://127.0.0.1:1: "));
+}

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sched::{CloneFlags, setns};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 
@@ -304,6 +305,20 @@ impl Cluster {
         let host = name.and_then(|name| self.fabric.hosts.get(name));
         let host: &Arc<Host> = host.ok_or_else(|| unknown(format!("client site {site}")))?;
         host.connect(SocketAddrV4::new(address, port)).await
+    }
+
+    /// A program to be run on client site `site` (from 0), where it reaches the nodes as a client beside that site's node
+    /// does.
+    ///
+    /// # Errors
+    /// There is no such site.
+    pub fn command_on_site(&self, site: u32, program: &Path) -> io::Result<tokio::process::Command> {
+        let unknown = || io::Error::new(io::ErrorKind::NotFound, format!("there is no client site {site}"));
+        let netns = std::fs::File::open(&self.fabric.info.sites.get(site as usize).ok_or_else(unknown)?.netns)?;
+        let mut command = tokio::process::Command::new(program);
+        // SAFETY: between fork and exec only a system call is made, on a file that the closure owns.
+        unsafe { command.pre_exec(move || Ok(setns(&netns, CloneFlags::CLONE_NEWNET)?)) };
+        Ok(command)
     }
 
     /// One question in the database's own language (a query, a command and its words), asked as a client beside the node

@@ -84,6 +84,7 @@ pub use exec::internal_exec;
 pub use fuse::{DiskEffect, DiskError, DiskFiles, DiskOperation, DiskRule, internal_fuse};
 pub use gauge::{DatagramGauge, DiskProbe, Gauge};
 pub use info::{ClusterSpec, Greeting, NodeInfo, ProcessSpec, SandboxInfo, SiteInfo};
+pub use network::node_address;
 pub use start::check_settings;
 pub use step::{Step, enter_sandbox_command};
 pub use switch::{Corruption, Distribution, Rule, internal_switch};

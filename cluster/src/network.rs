@@ -30,8 +30,9 @@ const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
 const SYSCTLS: [(&str, &str); 3] =
     [("ipv4/tcp_rto_max_ms", "1000"), ("ipv6/conf/all/disable_ipv6", "1"), ("ipv6/conf/default/disable_ipv6", "1")];
 
-/// Address of node `n<index + 1>`.
-pub(crate) fn node_address(index: u32) -> Ipv4Addr {
+/// Address of node `n<index + 1>` in every sandbox.
+#[must_use]
+pub fn node_address(index: u32) -> Ipv4Addr {
     address(1 + index)
 }
 

@@ -1,4 +1,5 @@
-//! Faults that wait for something to happen: a line in a server's log, a change of primary, a number of operations.
+//! Faults that wait for something to happen: a line in a server's log, a change of primary, a number of operations, or
+//! that somebody who drives the run asks for them.
 
 use std::{
     collections::BTreeSet,
@@ -6,7 +7,7 @@ use std::{
     io::{self, Read as _, Seek as _, SeekFrom},
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -32,6 +33,56 @@ pub enum Condition {
     RoleChange(bool),
     /// So many operations of clients have ended ok since the run started.
     OpsOk(u64),
+    /// Whoever drives the run asks for it by this number, with [`Signals::give`]. No schedule file can say so: nobody
+    /// would ask.
+    Signal(u32),
+}
+
+/// How whoever drives a run asks for one fault of its schedule after the other.
+#[derive(Debug, Default)]
+pub struct Signals {
+    state: Mutex<Given>,
+}
+
+#[derive(Debug, Default)]
+struct Given {
+    numbers: BTreeSet<u32>,
+    over: bool,
+}
+
+/// What became of a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Signalled {
+    NotYet,
+    Given,
+    /// Nobody will give it any more.
+    Never,
+}
+
+impl Signals {
+    /// The fault that waits for this number begins, once.
+    pub fn give(&self, number: u32) {
+        self.lock().numbers.insert(number);
+    }
+
+    /// No more will be given: faults that still wait do not happen.
+    pub fn close(&self) {
+        self.lock().over = true;
+    }
+
+    fn look(&self, number: u32) -> Signalled {
+        let state = self.lock();
+        match (state.numbers.contains(&number), state.over) {
+            (true, _) => Signalled::Given,
+            (false, true) => Signalled::Never,
+            (false, false) => Signalled::NotYet,
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Given> {
+        // Whole after each statement, whoever panicked.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Which line of which log.
@@ -73,7 +124,7 @@ impl Condition {
         match self {
             Self::RoleChange(false) => Err("`role-change = false` waits for nothing: leave it out".to_owned()),
             Self::OpsOk(0) => Err("`ops-ok = 0` waits for nothing: leave it out".to_owned()),
-            Self::Log(_) | Self::RoleChange(true) | Self::OpsOk(_) => Ok(()),
+            Self::Log(_) | Self::RoleChange(true) | Self::OpsOk(_) | Self::Signal(_) => Ok(()),
         }
     }
 
@@ -84,6 +135,7 @@ impl Condition {
             Self::Log(line) => format!("a log line matches {:?}", line.pattern),
             Self::RoleChange(_) => "another node becomes primary".to_owned(),
             Self::OpsOk(count) => format!("{count} operations have ended ok"),
+            Self::Signal(_) => "the experiment asks for it".to_owned(),
         }
     }
 }
@@ -94,6 +146,15 @@ pub(crate) enum Watch {
     Log { pattern: Regex, logs: Vec<Tail> },
     RoleChange { before: Option<BTreeSet<String>> },
     OpsOk { count: u64, done: Arc<AtomicU64> },
+    Signal { number: u32, signals: Arc<Signals> },
+}
+
+/// What the run itself has to say, beside the cluster.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Run {
+    /// Operations that have ended ok.
+    pub(crate) ops_ok: Arc<AtomicU64>,
+    pub(crate) signals: Arc<Signals>,
 }
 
 /// What a look needs to know of the cluster.
@@ -104,20 +165,26 @@ pub(crate) struct Present {
 
 impl Watch {
     /// Only what comes from now on counts: lines that the logs have already are not read.
-    pub(crate) fn begin(condition: &Condition, info: &SandboxInfo, done: &Arc<AtomicU64>) -> Result<Self, String> {
+    pub(crate) fn begin(condition: &Condition, info: &SandboxInfo, run: &Run) -> Result<Self, String> {
         Ok(match condition {
             Condition::Log(line) => {
                 let paths = info.nodes.iter().flat_map(|node| &node.processes).map(|process| process.log.clone());
                 Self::Log { pattern: compile(&line.pattern)?, logs: paths.map(Tail::from_end).collect() }
             }
             Condition::RoleChange(_) => Self::RoleChange { before: None },
-            Condition::OpsOk(count) => Self::OpsOk { count: *count, done: Arc::clone(done) },
+            Condition::OpsOk(count) => Self::OpsOk { count: *count, done: Arc::clone(&run.ops_ok) },
+            Condition::Signal(number) => Self::Signal { number: *number, signals: Arc::clone(&run.signals) },
         })
     }
 
     /// Whether a look needs the nodes' claims.
     pub(crate) const fn needs_claims(&self) -> bool {
         matches!(self, Self::RoleChange { .. })
+    }
+
+    /// Whether it can no longer come true.
+    pub(crate) fn is_hopeless(&self) -> bool {
+        matches!(self, Self::Signal { number, signals } if signals.look(*number) == Signalled::Never)
     }
 
     /// What made it true, once it is.
@@ -139,6 +206,9 @@ impl Watch {
             Self::OpsOk { count, done } => {
                 let now = done.load(Ordering::Relaxed);
                 (now >= *count).then(|| format!("{now} operations had ended ok"))
+            }
+            Self::Signal { number, signals } => {
+                (signals.look(*number) == Signalled::Given).then(|| "the experiment asked for it".to_owned())
             }
         }
     }
@@ -236,6 +306,27 @@ mod tests {
         assert_eq!(watch.look(&primaries(&[])), None);
         done.store(12, Ordering::Relaxed);
         assert!(watch.look(&primaries(&[])).is_some());
+    }
+
+    #[test]
+    fn a_signal_is_given_once_or_never() {
+        let run = Run::default();
+        let info = SandboxInfo {
+            run_id: String::new(),
+            init_pid: 0,
+            init_start_ticks: 0,
+            cgroup_root: None,
+            helper: PathBuf::new(),
+            nodes_dir: PathBuf::new(),
+            nodes: vec![],
+            sites: vec![],
+        };
+        let mut watches = [1, 2].map(|number| Watch::begin(&Condition::Signal(number), &info, &run).unwrap());
+        assert!(watches.iter_mut().all(|watch| watch.look(&primaries(&[])).is_none() && !watch.is_hopeless()));
+        run.signals.give(2);
+        assert!(watches[0].look(&primaries(&[])).is_none() && watches[1].look(&primaries(&[])).is_some());
+        run.signals.close();
+        assert!(watches[0].is_hopeless() && !watches[1].is_hopeless(), "what was asked for happens");
     }
 
     #[test]

@@ -20,8 +20,8 @@ use tokio::{
 };
 
 use crate::{
-    Entry, Fault, Healer, Kind, Ledger, Limits, NemesisEvent, NemesisStage, Schedule, Target, When,
-    condition::{Present, Watch},
+    Entry, Fault, Healer, Kind, Ledger, Limits, NemesisEvent, NemesisStage, Schedule, Signals, Target, When,
+    condition::{Present, Run, Watch},
     expect,
     expect::Seen,
     fabric::{Fabric, FabricError},
@@ -71,7 +71,7 @@ pub struct Nemesis<F> {
     /// Faults that wait for something to happen.
     armed: BTreeMap<u32, Watch>,
     limits: Limits,
-    ops_ok: Arc<AtomicU64>,
+    run: Run,
     skipped: usize,
     failures: Vec<Failure>,
     interrupted: bool,
@@ -176,7 +176,7 @@ impl<F: Fabric> Nemesis<F> {
             open: BTreeMap::new(),
             armed: BTreeMap::new(),
             limits: Limits::default(),
-            ops_ok: Arc::default(),
+            run: Run::default(),
             skipped: 0,
             failures: Vec::new(),
             interrupted: false,
@@ -193,7 +193,14 @@ impl<F: Fabric> Nemesis<F> {
     /// With the number of operations that have ended ok, for faults that wait for it; without this it stays 0.
     #[must_use]
     pub fn with_ops(mut self, ok: Arc<AtomicU64>) -> Self {
-        self.ops_ok = ok;
+        self.run.ops_ok = ok;
+        self
+    }
+
+    /// With somebody who asks for the faults that wait for a signal; without this nobody does.
+    #[must_use]
+    pub fn with_signals(mut self, signals: Arc<Signals>) -> Self {
+        self.run.signals = signals;
         self
     }
 
@@ -249,7 +256,7 @@ impl<F: Fabric> Nemesis<F> {
     /// From now on it is looked whether what this fault waits for has happened.
     fn arm(&mut self, entry: &Entry) {
         let Some(when) = &entry.when else { return };
-        match Watch::begin(&when.condition, &self.fabric.info(), &self.ops_ok) {
+        match Watch::begin(&when.condition, &self.fabric.info(), &self.run) {
             Ok(watch) => drop(self.armed.insert(entry.id, watch)),
             Err(problem) => self.fail(entry, vec![], problem),
         }
@@ -273,6 +280,8 @@ impl<F: Fabric> Nemesis<F> {
             if watch.look(&present).is_some() {
                 todo.insert((now_ms, Action::Inject, id));
                 over.push((id, None));
+            } else if watch.is_hopeless() {
+                over.push((id, Some(format!("{}: it ended without", condition.text()))));
             } else if now_ms > *until_ms {
                 over.push((id, Some(format!("{}: that did not happen until {until_ms} ms", condition.text()))));
             }

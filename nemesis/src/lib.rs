@@ -57,7 +57,7 @@ mod state_dir;
 mod target;
 mod units;
 
-pub use condition::{Condition, LogLine};
+pub use condition::{Condition, LogLine, Signals};
 pub use event::{Measured, NemesisEvent, NemesisStage};
 pub use execute::{Failure, Nemesis, Outcome};
 pub use fabric::{Fabric, FabricError};
@@ -70,6 +70,7 @@ pub use heal::{CleanUp, HealError, HealOutcome, Healed, UndoCommand, heal, inter
 pub use kind::{Family, Kind, KindInfo, OptionInfo, kinds};
 pub use ledger::{Healer, Ledger};
 pub use limits::{Limits, Share};
+pub use options::OptionError;
 pub use process::ProcessId;
 pub use schedule::{Drawn, Entry, NamedSchedule, Needs, Schedule, ScheduleError, Spacing, When, Window, named, names};
 pub use spec::{FaultSpec, SpecError};

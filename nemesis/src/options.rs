@@ -16,11 +16,11 @@ pub(crate) struct Options {
 
 /// An option that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct OptionError {
+pub struct OptionError {
     /// Which, where it is about one that was given: a file's error names its line.
-    pub(crate) option: Option<String>,
+    pub option: Option<String>,
     /// What is wrong, and what would be right.
-    pub(crate) problem: String,
+    pub problem: String,
 }
 
 impl From<String> for OptionError {
@@ -36,11 +36,6 @@ impl Options {
 
     pub(crate) fn into_values(self) -> BTreeMap<String, Value> {
         self.values
-    }
-
-    /// Whether it is given and not yet taken.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.values.contains_key(name)
     }
 
     /// A time: `"5s"`, `"500ms"`, `"1.5s"`, `"2m"`, or a number of milliseconds.

@@ -55,6 +55,12 @@ impl Entry {
         self.when.as_ref().map_or(self.at_ms, |when| when.until_ms).saturating_add(self.for_ms)
     }
 
+    /// Whether it begins when somebody asks for it.
+    #[must_use]
+    pub fn waits_for_signal(&self) -> bool {
+        self.when.as_ref().is_some_and(|when| matches!(when.condition, Condition::Signal(_)))
+    }
+
     fn needs(&self) -> Needs {
         let kind = self.fault.kind();
         Needs {

@@ -1,7 +1,5 @@
 //! Quantities as people write them in schedules and in `--faults`.
 
-use crate::nearest;
-
 /// A day: longer than any run, and far from where sums of times overflow.
 const TIME_MAX_MS: u64 = 24 * 60 * 60 * 1_000;
 
@@ -170,15 +168,6 @@ fn signed_text(number: i64, units: &[(&str, u64)]) -> String {
     let whole = units.iter().rev().find(|(_, scale)| size.is_multiple_of(*scale));
     let (unit, scale) = whole.copied().unwrap_or(units[0]);
     format!("{sign}{}{unit}", size / scale)
-}
-
-/// One of these words, else an error that lists them, nearest first.
-pub(crate) fn one_of<T: Copy>(what: &str, text: &str, words: &[(&'static str, T)]) -> Result<T, String> {
-    let found = words.iter().find(|(word, _)| *word == text);
-    found.map(|&(_, value)| value).ok_or_else(|| {
-        let valid: Vec<&str> = words.iter().map(|&(word, _)| word).collect();
-        format!("there is no {what} {text:?}; valid: {}", nearest::listed(text, &valid))
-    })
 }
 
 #[cfg(test)]

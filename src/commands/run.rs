@@ -4,13 +4,18 @@
 use std::{
     ffi::OsString,
     fs,
-    os::unix::process::ExitStatusExt as _,
+    io::{PipeReader, PipeWriter},
+    os::{
+        fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+        unix::process::ExitStatusExt as _,
+    },
     path::{Path, PathBuf},
     process::ExitStatus,
 };
 
 use anyhow::Context as _;
 use nix::{
+    fcntl::{FcntlArg, FdFlag, fcntl},
     sys::signal::{self, SigSet, Signal},
     unistd::Pid,
 };
@@ -29,6 +34,7 @@ use crate::{
     run::{
         Job, Launch, TERMINAL_COLUMNS, is_terminal, needs_sandbox, print_result, run_in_sandbox, run_memory, write_plan,
     },
+    safety,
 };
 
 /// Runs one test.
@@ -37,6 +43,9 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
     if let Target::Local(name) = plan.target()? {
         refuse_hidden(&args.results)?;
         crate::commands::doctor::require(name, &plan.schedule)?;
+    }
+    if let Some(experiment) = plan.experiment()? {
+        experiment.require()?;
     }
     let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--json").collect();
     let directory = ResultDir::create(&args.results, &plan)?;
@@ -78,8 +87,9 @@ fn refuse_hidden(results: &Path) -> anyhow::Result<()> {
 fn announcement(plan: &Plan, directory: &Path) -> String {
     let rate =
         if plan.rate_per_s > 0.0 { format!("{} ops/s", plan.rate_per_s) } else { "as fast as possible".to_owned() };
+    let at_most = if plan.experiment.is_some() { "at most " } else { "" };
     let mut text = format!(
-        "{} {}: seed {}, {} clients, {rate}, {} s\n",
+        "{} {}: seed {}, {} clients, {rate}, {at_most}{} s\n",
         plan.target,
         plan.workload,
         plan.seed,
@@ -90,7 +100,8 @@ fn announcement(plan: &Plan, directory: &Path) -> String {
         let length = if entry.for_ms > 0 { format!(" for {:.1} s", entry.for_ms as f64 / 1e3) } else { String::new() };
         let (at_s, kind) = (entry.at_ms as f64 / 1e3, entry.fault.kind().name());
         let when = entry.when.as_ref().map(|when| format!(", once {}", when.condition.text())).unwrap_or_default();
-        text.push_str(&format!("  at {at_s:>5.1} s  {kind} {}{length}{when}\n", entry.target));
+        let begin = if entry.waits_for_signal() { "fault".to_owned() } else { format!("at {at_s:>5.1} s ") };
+        text.push_str(&format!("  {begin} {kind} {}{length}{when}\n", entry.target));
     }
     for sentence in &plan.mix {
         text.push_str(&format!("  {sentence}\n"));
@@ -109,8 +120,17 @@ fn launch(job: Job) -> anyhow::Result<u8> {
     let guardian_args = [OsString::from("internal-guardian"), active.pointer().into()];
     let guardian = Guardian::start(&guardian_args).context("cannot start the guardian")?;
 
+    let queries = job.plan.safety.abort.prometheus.clone();
+    // After the guardian, which must not hold an end of it.
+    let alarms = (!queries.is_empty()).then(alarm_pipe).transpose().context("cannot make a pipe")?;
     let launch_path = directory.join("launch.json");
-    fs::write(&launch_path, serde_json::to_vec(&Launch { job, run_id: run_id.clone(), ledger: ledger_path })?)?;
+    let launch = Launch {
+        job,
+        run_id: run_id.clone(),
+        ledger: ledger_path,
+        alarms: alarms.as_ref().map(|(reader, _)| reader.as_raw_fd()),
+    };
+    fs::write(&launch_path, serde_json::to_vec(&launch)?)?;
     let controller_args = [OsString::from("internal-controller"), launch_path.clone().into()];
     let mut inside = sandbox::spawn_inside(&controller_args, &run_id).context(
         "cannot make a sandbox; `schism doctor` says what is missing, and `schism run memory` works without one",
@@ -118,6 +138,11 @@ fn launch(job: Job) -> anyhow::Result<u8> {
     let cgroup_root = inside.cgroup_root.clone();
     ledger.sandbox(inside.init_pid, inside.init_start_ticks, cgroup_root.as_deref())?;
     forward_signals(Pid::from_raw(inside.child.id().cast_signed()))?;
+    if let Some((reader, writer)) = alarms {
+        drop(reader);
+        // Threads take over which signals are blocked: after the line above, Ctrl-C does not come to these.
+        safety::watch(&queries, writer);
+    }
     let status = inside.child.wait().context("lost sight of the sandbox")?;
 
     if let Some(cgroup_root) = &cgroup_root {
@@ -131,6 +156,21 @@ fn launch(job: Job) -> anyhow::Result<u8> {
     guardian.finish().context("the guardian failed")?;
     closed.context("cannot close the ledger")?;
     code_of(status, &directory)
+}
+
+/// A pipe whose reading end the sandbox's first process inherits.
+fn alarm_pipe() -> anyhow::Result<(PipeReader, PipeWriter)> {
+    let (reader, writer) = std::io::pipe()?;
+    fcntl(&reader, FcntlArg::F_SETFD(FdFlag::empty()))?;
+    Ok((reader, writer))
+}
+
+/// The reading end of that pipe, which nothing that is started from here on inherits.
+fn inherited_alarms(number: i32) -> anyhow::Result<fs::File> {
+    // SAFETY: the launcher made it for us and says its number; nothing else in this process has it.
+    let pipe = unsafe { OwnedFd::from_raw_fd(number) };
+    fcntl(&pipe, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).context("the launcher's pipe is not there")?;
+    Ok(pipe.into())
 }
 
 /// Passes Ctrl-C and SIGTERM on to the sandbox, whose end ends this process. (A terminal sends Ctrl-C to both; the
@@ -173,7 +213,8 @@ pub(crate) fn run_inside(launch: &Path) -> anyhow::Result<u8> {
     let content = fs::read(launch).with_context(|| format!("cannot read {}", launch.display()))?;
     fs::remove_file(launch)?;
     let launch: Launch = serde_json::from_slice(&content)?;
-    let result = exit::guarded(|| run_in_sandbox(&launch)).with_context(|| failed(&launch.job.directory))?;
+    let alarms = launch.alarms.map(inherited_alarms).transpose()?;
+    let result = exit::guarded(|| run_in_sandbox(&launch, alarms)).with_context(|| failed(&launch.job.directory))?;
     print_result(&launch.job, &result)?;
     Ok(result.exit_code)
 }

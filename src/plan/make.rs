@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, io::Read as _, path::Path};
 
-use schism_nemesis::{Condition, Drawn, FaultSpec, Kind, Limits, LogLine, Schedule, ScheduleError, When, Window};
+use schism_nemesis::{
+    Condition, Drawn, Entry, FaultSpec, Kind, Limits, LogLine, Schedule, ScheduleError, When, Window,
+};
 use schism_seed::Seed;
 use schism_workloads::{
     client::{lie::Lie, memory},
@@ -12,6 +14,7 @@ use schism_workloads::{
 use crate::{
     cli::{CLIENTS_MAX, Route, TIME_MAX, TestArgs},
     exit::usage,
+    experiment,
     safety::Safety,
 };
 
@@ -26,6 +29,9 @@ const OP_TIMEOUT_MS: u64 = 2_000;
 const RECOVERY_LIMIT_MS: u64 = 60_000;
 const WAIT_TIMEOUT_MS: u64 = 500;
 const RATE_PER_S: f64 = 500.0;
+
+/// An experiment that is not over by then is ended.
+const EXPERIMENT_MS: u64 = 600_000;
 
 /// Clients go on this long after the last fault of a written schedule.
 const AFTER_SCHEDULE_MS: u64 = 5_000;
@@ -59,7 +65,7 @@ pub(crate) fn from_args(args: &TestArgs) -> anyhow::Result<Plan> {
         steady_ms = schedule.entries().first().map_or(duration_ms, |entry| entry.at_ms);
     }
     let (isolation, consistency_models) = models_of(args, &target)?;
-    let plan = Plan {
+    let mut plan = Plan {
         schema: Plan::SCHEMA,
         target: name_of(&target),
         workload: args.workload.clone().unwrap_or_else(|| "set".to_owned()),
@@ -84,8 +90,12 @@ pub(crate) fn from_args(args: &TestArgs) -> anyhow::Result<Plan> {
             apart: args.fault_concurrency.is_some_and(|faults| faults > 1),
         },
         safety: safety_of(args)?,
+        experiment: args.experiment.as_deref().map(experiment::Source::read).transpose()?,
         schedule,
     };
+    if let Some(experiment) = plan.experiment()? {
+        plan.schedule = Schedule::new(experiment.faults);
+    }
     validate(&plan)?;
     Ok(plan)
 }
@@ -140,6 +150,9 @@ pub(crate) fn validate(plan: &Plan) -> anyhow::Result<()> {
     if target == Target::Memory && !plan.safety.probes.is_empty() {
         return Err(usage("the memory target has no nodes to probe: leave the probes out"));
     }
+    if target == Target::Memory && !plan.safety.abort.prometheus.is_empty() {
+        return Err(usage("the memory target has no faults that a Prometheus could end: leave it out"));
+    }
     validate_schedule(plan, &target)
 }
 
@@ -178,6 +191,7 @@ pub(crate) fn memory_settings(plan: &Plan) -> anyhow::Result<(Option<Lie>, memor
 }
 
 fn validate_schedule(plan: &Plan, target: &Target) -> anyhow::Result<()> {
+    validate_experiment(plan, target)?;
     if plan.schedule.entries().is_empty() && (plan.limits.blast_radius.is_some() || plan.limits.keep_majority) {
         return Err(usage(
             "--blast-radius or --keep-majority limits what faults may hurt, and this test has none; leave it out",
@@ -212,6 +226,32 @@ fn validate_schedule(plan: &Plan, target: &Target) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn validate_experiment(plan: &Plan, target: &Target) -> anyhow::Result<()> {
+    let Some(experiment) = plan.experiment()? else {
+        return if plan.schedule.entries().iter().any(Entry::waits_for_signal) {
+            Err(usage("the schedule has faults that an experiment asks for, and the plan has no experiment"))
+        } else {
+            Ok(())
+        };
+    };
+    if *target == Target::Memory {
+        return Err(usage("the memory target has no nodes to experiment on: take a database"));
+    }
+    if plan.schedule != Schedule::new(experiment.faults) {
+        return Err(usage("the plan's schedule is not that of its experiment: make the plan anew from the experiment"));
+    }
+    let probes = experiment.hypothesis.iter().flat_map(|hypothesis| &hypothesis.probes);
+    for probe in probes {
+        if plan.safety.probes.iter().any(|other| other.name == probe.name) {
+            return Err(usage(format!(
+                "the experiment and --safety both have a probe {:?}: the result could not tell them apart",
+                probe.name
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// The faults of a plan, and how long its clients run for them.
 struct Faults {
     drawn: Drawn,
@@ -223,6 +263,10 @@ fn faults_of(args: &TestArgs, target: &Target, seed: u64, steady_ms: u64) -> any
         let schedule = written_schedule(source, Seed::new(seed))?;
         let duration_ms = args.duration.unwrap_or(schedule.end_ms() + AFTER_SCHEDULE_MS);
         return Ok(Faults { drawn: Drawn { schedule, ..Drawn::default() }, duration_ms });
+    }
+    if args.experiment.is_some() {
+        // Its faults are known when it is read.
+        return Ok(Faults { drawn: Drawn::default(), duration_ms: args.duration.unwrap_or(EXPERIMENT_MS) });
     }
     let duration_ms = args.duration.unwrap_or(DURATION_MS);
     if args.fault_duration == Some(0) {

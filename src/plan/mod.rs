@@ -17,7 +17,12 @@ pub(crate) use make::{choose, from_args, memory_settings, repeat_command};
 pub(crate) use show::{plan_json, plan_text};
 pub(crate) use target::Target;
 
-use crate::{cli::Route, exit::usage, safety::Safety};
+use crate::{
+    cli::Route,
+    exit::usage,
+    experiment::{self, Circumstances, Experiment},
+    safety::Safety,
+};
 
 /// A test, wholly decided.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -72,6 +77,9 @@ pub(crate) struct Plan {
     /// When the faults end early, and what must hold before and after them.
     #[serde(default, skip_serializing_if = "Safety::is_empty")]
     pub(crate) safety: Safety,
+    /// An experiment, which decides when its faults happen and when the run is over, `duration_ms` at the latest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) experiment: Option<experiment::Source>,
     /// The faults, by time.
     #[serde(default)]
     pub(crate) schedule: Schedule,
@@ -88,6 +96,13 @@ impl Plan {
     /// The target, parsed.
     pub(crate) fn target(&self) -> anyhow::Result<Target> {
         Target::parse(&self.target)
+    }
+
+    /// The experiment, read.
+    pub(crate) fn experiment(&self) -> anyhow::Result<Option<Experiment>> {
+        let nodes: Vec<String> = self.target()?.nodes().iter().map(ToString::to_string).collect();
+        let circumstances = Circumstances { nodes: &nodes, seed: self.seed, duration_ms: self.duration_ms };
+        self.experiment.as_ref().map(|source| source.experiment(&circumstances)).transpose()
     }
 
     /// What the workload needs to know.

@@ -44,6 +44,12 @@ pub(crate) fn plan_text(plan: &Plan, per_client: usize) -> anyhow::Result<String
         let ops: Vec<String> = ops.iter().map(|op| format!("{} {}", op.f.name(), value_json(&op.value))).collect();
         writeln!(text, "# {client:>4}: {}", ops.join(", "))?;
     }
+    if let Some(experiment) = plan.experiment()? {
+        writeln!(text)?;
+        for line in experiment.outline() {
+            writeln!(text, "# {line}")?;
+        }
+    }
     if !plan.schedule.entries().is_empty() {
         writeln!(text, "\n# The faults: one column is {} s.", column_ms(plan) as f64 / 1_000.0)?;
         text.push_str(&timeline(plan));

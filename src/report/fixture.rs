@@ -95,6 +95,7 @@ fn run(valid: Validity, checks: Vec<Check>, faults: Vec<FaultRecord>, claims: Ve
         },
         outcome: Outcome::Completed,
         aborted: None,
+        warnings: Vec::new(),
         harness_errors: Vec::new(),
         target: "redis/sentinel".to_owned(),
         workload: "set".to_owned(),

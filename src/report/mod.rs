@@ -39,7 +39,7 @@ use self::{
     file::remove_stale,
     plots::{Figure, OpGrid, OpOutcome, OpSample, Timeline},
 };
-use crate::result::RunResult;
+use crate::{experiment::JOURNAL_FILE, result::RunResult};
 
 /// Names of all plots, so that those which a new report lacks can be removed.
 const PLOT_NAMES: [&str; 7] = ["claims", "lost-writes", "latency", "latency-quantiles", "rate", "clocks", "evidence"];
@@ -144,7 +144,12 @@ fn write_plots(dir: &Path, figures: &[Figure], evidence: &[Figure]) -> anyhow::R
 
 /// What the run itself left in the folder: plan, history, and each node's logs and configuration.
 fn recorded_files(dir: &Path) -> anyhow::Result<Vec<(String, String)>> {
-    let known = [("plan", "plan.toml"), ("history", "history.jsonl"), ("history as EDN", "history.edn")];
+    let known = [
+        ("plan", "plan.toml"),
+        ("history", "history.jsonl"),
+        ("history as EDN", "history.edn"),
+        ("journal of the experiment", JOURNAL_FILE),
+    ];
     let mut files: Vec<(String, String)> = known
         .into_iter()
         .filter(|(_, path)| dir.join(path).is_file())

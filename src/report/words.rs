@@ -55,6 +55,7 @@ pub(super) fn headline(result: &RunResult) -> Headline {
             ));
         }
     }
+    notes.extend(result.warnings.iter().map(|warning| format!("Warning: {warning}.")));
     if result.faults.iter().all(|fault| fault.start_ns.is_none()) {
         notes.push("No fault was in force in this run: it says nothing about behaviour under failure.".to_owned());
     }

@@ -56,8 +56,14 @@ pub(crate) enum Side {
     Interrupt(String),
     /// The faults must end early: a probe of the steady state that did not hold at the beginning.
     Abort(String),
+    /// Something that a reader of the result must know and that changes no verdict.
+    Warning(String),
     /// What a probe of the steady state found.
     Probe(ProbeEvent),
+    /// The experiment's method begins.
+    MethodBegins,
+    /// The experiment is over, with its rollbacks.
+    ExperimentOver,
     /// Something of ours failed.
     HarnessError(String),
 }
@@ -66,21 +72,42 @@ pub(crate) enum Side {
 pub(crate) trait Surroundings {
     /// Begin the fault schedule and the monitor.
     fn begin(&mut self, clock: Clock);
-    /// Let the schedule's last fault end, or, interrupted, stop injecting and heal everything at once; answered by
-    /// [`Side::Healed`].
-    fn heal(&mut self, interrupted: bool);
+    /// Let the schedule's last fault end, or, interrupted or aborted, stop injecting and heal everything at once; answered
+    /// by [`Side::Healed`].
+    fn heal(&mut self, ending: Ending);
     /// Wait for the cluster to recover; answered by [`Side::Recovery`].
     fn await_recovery(&mut self);
     /// The claims as they stand, once, to end the record.
     fn stop_monitor(&mut self) -> Vec<ClaimEvent>;
 }
 
+/// Why the faults end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Their time is over.
+    Planned,
+    /// By a threshold, or a limit of time.
+    Aborted,
+    /// By Ctrl-C or a signal.
+    Interrupted,
+}
+
+/// When the first fault may happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FaultsBegin {
+    /// There are none.
+    Never,
+    /// At this time.
+    At(u64),
+    /// When an experiment's method begins, and they are over when it is.
+    WithMethod,
+}
+
 /// Lengths of the phases.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timing {
-    /// Time before the first fault; `None` without faults.
-    pub(crate) steady_ns: Option<u64>,
-    /// Time until the last healing.
+    pub(crate) faults_begin: FaultsBegin,
+    /// Time until the last healing; with an experiment, at the latest.
     pub(crate) duration_ns: u64,
     /// Longest time that an operation may take.
     pub(crate) op_timeout: Duration,
@@ -93,6 +120,8 @@ pub(crate) struct Ended {
     pub(crate) interrupted: Option<String>,
     /// Why its faults ended early.
     pub(crate) aborted: Option<String>,
+    /// What a reader of the result must know.
+    pub(crate) warnings: Vec<String>,
     /// What of ours failed.
     pub(crate) harness_errors: Vec<String>,
     /// Why the history could not be written to its end.
@@ -130,6 +159,8 @@ struct State {
     phase: Phase,
     /// Set once healing is over.
     healed_ns: Option<u64>,
+    method_began: bool,
+    experiment_over: bool,
     recovery: Option<RecoveryEvent>,
     drain_until_ns: Option<u64>,
     faults_in_force: BTreeMap<u32, String>,
@@ -152,6 +183,8 @@ impl<S: Surroundings> Interpreter<'_, S> {
             in_flight: 0,
             phase: Phase::Steady,
             healed_ns: None,
+            method_began: false,
+            experiment_over: false,
             recovery: None,
             drain_until_ns: None,
             faults_in_force: BTreeMap::new(),
@@ -213,15 +246,29 @@ impl<S: Surroundings> Interpreter<'_, S> {
             self.watchdog.free(now, state.free.len() as u32);
             state.ended.aborted = self.watchdog.crossed(now);
         }
+        let with_experiment = self.timing.faults_begin == FaultsBegin::WithMethod;
+        let time_is_up = now >= self.timing.duration_ns;
+        if time_is_up && with_experiment && !state.experiment_over && state.phase <= Phase::Faults {
+            let limit_s = self.timing.duration_ns as f64 / 1e9;
+            state.ended.aborted.get_or_insert_with(|| format!("the experiment was not over after {limit_s} s"));
+        }
         let aborted = state.ended.aborted.clone();
         match state.phase {
-            Phase::Steady | Phase::Faults if interrupted || aborted.is_some() || now >= self.timing.duration_ns => {
-                self.surroundings.heal(interrupted || aborted.is_some());
+            Phase::Steady | Phase::Faults
+                if interrupted || aborted.is_some() || time_is_up || state.experiment_over =>
+            {
+                self.surroundings.heal(match (interrupted, &aborted) {
+                    (true, _) => Ending::Interrupted,
+                    (false, Some(_)) => Ending::Aborted,
+                    (false, None) => Ending::Planned,
+                });
                 self.enter(state, Phase::Heal, aborted.as_deref().unwrap_or_default());
             }
-            Phase::Steady if self.timing.steady_ns.is_some_and(|steady_ns| now >= steady_ns) => {
+            Phase::Steady if self.faults_begin(state, now) => {
                 self.enter(state, Phase::Faults, "");
             }
+            // An experiment that is ended early has its rollbacks to do.
+            Phase::Heal if with_experiment && !state.experiment_over => {}
             Phase::Heal if state.healed_ns.is_some() => {
                 self.enter(state, Phase::Recovery, "");
                 if !interrupted {
@@ -240,9 +287,17 @@ impl<S: Surroundings> Interpreter<'_, S> {
         }
     }
 
+    fn faults_begin(&self, state: &State, now: u64) -> bool {
+        match self.timing.faults_begin {
+            FaultsBegin::Never => false,
+            FaultsBegin::At(at_ns) => now >= at_ns,
+            FaultsBegin::WithMethod => state.method_began,
+        }
+    }
+
     fn observed_recovery(&self, state: &State, now: u64) -> bool {
         let long_enough = state.healed_ns.is_some_and(|healed_ns| now >= healed_ns + AFTER_HEAL_NS_MIN)
-            || self.timing.steady_ns.is_none();
+            || self.timing.faults_begin == FaultsBegin::Never;
         state.recovery.is_some() && long_enough
     }
 
@@ -417,11 +472,20 @@ impl<S: Surroundings> Interpreter<'_, S> {
             Side::Interrupt(reason) => {
                 state.ended.interrupted.get_or_insert(reason);
                 if state.phase == Phase::Heal {
-                    self.surroundings.heal(true);
+                    self.surroundings.heal(Ending::Interrupted);
                 }
             }
-            Side::Abort(reason) => {
+            // Later there is no fault left that could be ended.
+            Side::Abort(reason) if state.phase <= Phase::Faults => {
                 state.ended.aborted.get_or_insert(reason);
+            }
+            Side::Abort(_) => {}
+            Side::Warning(warning) => state.ended.warnings.push(warning),
+            Side::MethodBegins => state.method_began = true,
+            Side::ExperimentOver => {
+                state.experiment_over = true;
+                // Whatever the experiment did itself is over no earlier than it.
+                state.healed_ns = state.healed_ns.map(|_| self.clock.now_ns());
             }
             Side::Probe(probe) => self.record_side(Process::Harness, "probe", &probe),
             Side::HarnessError(error) => state.ended.harness_errors.push(error),

@@ -1,6 +1,7 @@
 //! A local cluster of real servers: runs inside the sandbox and puts the parts together.
 
 use std::{
+    fs::File,
     io,
     path::PathBuf,
     sync::{Arc, atomic::AtomicU64},
@@ -11,7 +12,7 @@ use anyhow::Context as _;
 use futures::future::BoxFuture;
 use schism_checker::history::{ClaimEvent, FaultEvent, FaultStage, MeasuredStrength, RecoveryEvent};
 use schism_cluster::{Cluster, ClusterSpec, Database, DiskKind, RecoveryGoal, TargetName};
-use schism_nemesis::{Fault, Ledger, Limits, Measured, Nemesis, NemesisEvent, NemesisStage, Rejoin, Schedule};
+use schism_nemesis::{Fault, Ledger, Limits, Measured, Nemesis, NemesisEvent, NemesisStage, Rejoin, Schedule, Signals};
 use schism_workloads::{
     client::{
         Connect, Dial,
@@ -32,14 +33,15 @@ use tokio::{
 use crate::{
     plan::{Plan, Target},
     result::RunResult,
-    safety::{Probe, Prober},
+    safety::{self, Alarm, Probe, Prober},
 };
 
 use super::{
     Job, Parts, Progress,
     clock::Clock,
     clocks, conclude, drive,
-    interpreter::{Side, Surroundings},
+    experiment::{Driver, Stories},
+    interpreter::{Ending, Side, Surroundings},
     memory::watch_interrupt,
     monitor::Monitor,
     routing::Routing,
@@ -58,10 +60,12 @@ pub(crate) struct Launch {
     pub(crate) job: Job,
     pub(crate) run_id: String,
     pub(crate) ledger: PathBuf,
+    /// The number of an inherited pipe on which the launcher tells of thresholds, if it watches any.
+    pub(crate) alarms: Option<i32>,
 }
 
 /// Runs a job inside the sandbox.
-pub(crate) fn run_in_sandbox(launch: &Launch) -> anyhow::Result<RunResult> {
+pub(crate) fn run_in_sandbox(launch: &Launch, alarms: Option<File>) -> anyhow::Result<RunResult> {
     let started = Instant::now();
     let job = &launch.job;
     let plan = &job.plan;
@@ -72,6 +76,16 @@ pub(crate) fn run_in_sandbox(launch: &Launch) -> anyhow::Result<RunResult> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(ADMIN_THREADS).enable_all().build()?;
     let (side_sender, side) = mpsc::unbounded_channel();
     watch_interrupt(side_sender.clone());
+    if let Some(alarms) = alarms {
+        let side = side_sender.clone();
+        // A closed channel: the loop has ended, and with it the need to know.
+        safety::listen(alarms, move |alarm| {
+            drop(side.send(match alarm {
+                Alarm::Crossed(what) => Side::Abort(what),
+                Alarm::Warning(what) => Side::Warning(what),
+            }));
+        });
+    }
 
     progress.say(&format!("starting {name}"));
     let spec = ClusterSpec {
@@ -94,6 +108,13 @@ pub(crate) fn run_in_sandbox(launch: &Launch) -> anyhow::Result<RunResult> {
     runtime.block_on(cluster.sync_disks())?;
 
     let routing = Arc::new(Routing::new(nodes, plan.route));
+    let stop = watch::Sender::new(None);
+    let stories = watch::Sender::new(Stories::default());
+    let signals = Arc::new(Signals::default());
+    let driver = plan.experiment()?.map(|experiment| {
+        let steady = Duration::from_millis(plan.steady_ms);
+        Driver::new(experiment, &cluster, &signals, stories.subscribe(), stop.subscribe(), steady, &job.directory)
+    });
     let mut surroundings = LocalSurroundings {
         runtime: &runtime,
         cluster: Arc::clone(&cluster),
@@ -107,6 +128,10 @@ pub(crate) fn run_in_sandbox(launch: &Launch) -> anyhow::Result<RunResult> {
         side: side_sender,
         routing: Arc::clone(&routing),
         cancel: watch::Sender::new(false),
+        stop,
+        stories: Some(stories),
+        signals,
+        driver,
         monitor: None,
         clock_watch: Vec::new(),
     };
@@ -189,6 +214,12 @@ struct LocalSurroundings<'a> {
     side: mpsc::UnboundedSender<Side>,
     routing: Arc<Routing>,
     cancel: watch::Sender<bool>,
+    /// Why an experiment is to end early.
+    stop: watch::Sender<Option<Ending>>,
+    /// What becomes of each fault, for the experiment.
+    stories: Option<watch::Sender<Stories>>,
+    signals: Arc<Signals>,
+    driver: Option<Driver>,
     monitor: Option<Arc<Monitor>>,
     clock_watch: Vec<AbortHandle>,
 }
@@ -211,25 +242,39 @@ impl Surroundings for LocalSurroundings<'_> {
         );
         match nemesis {
             Ok(nemesis) => {
-                let mut nemesis = nemesis.with_limits(self.limits).with_ops(Arc::clone(&self.ops_ok));
+                let nemesis = nemesis.with_limits(self.limits).with_ops(Arc::clone(&self.ops_ok));
+                let mut nemesis = nemesis.with_signals(Arc::clone(&self.signals));
+                let driver = self.driver.take();
                 let (steady, side, cancel) = (self.steady_state(), self.side.clone(), self.cancel.subscribe());
                 tokio::spawn(async move {
-                    if steady.holds_before(&side).await {
-                        let _watch = steady.watch(side, cancel);
-                        // Its events say how each fault went, failures included; it heals before it ends.
-                        nemesis.run().await;
-                    }
+                    let holds = steady.holds_before(&side).await;
+                    let experiment = async {
+                        if let Some(driver) = driver {
+                            driver.run(holds, &side).await;
+                        }
+                    };
+                    let faults = async {
+                        if holds {
+                            let _watch = steady.watch(side.clone(), cancel);
+                            // Its events say how each fault went, failures included; it heals before it ends.
+                            nemesis.run().await;
+                        }
+                        // With it the channel of its events is closed, which says that everything is healed.
+                        drop(nemesis);
+                    };
+                    tokio::join!(experiment, faults);
                 });
             }
             Err(error) => self.tell(Side::HarnessError(format!("the nemesis cannot start: {error}"))),
         }
-        tokio::spawn(forward_faults(events, self.side.clone()));
+        tokio::spawn(forward_faults(events, self.stories.take(), self.side.clone()));
     }
 
-    fn heal(&mut self, interrupted: bool) {
+    fn heal(&mut self, ending: Ending) {
         // The schedule ends before the clients do, so a nemesis still at work is late with an undo (a rejoin may copy
         // a whole database), and cancelling it would leave that undone.
-        if interrupted {
+        if ending != Ending::Planned {
+            self.stop.send_replace(Some(ending));
             self.cancel.send_replace(true);
         }
     }
@@ -258,8 +303,15 @@ impl LocalSurroundings<'_> {
 }
 
 /// Passes the nemesis' events on; when there are no more, everything is healed.
-async fn forward_faults(mut events: mpsc::UnboundedReceiver<NemesisEvent>, side: mpsc::UnboundedSender<Side>) {
+async fn forward_faults(
+    mut events: mpsc::UnboundedReceiver<NemesisEvent>,
+    stories: Option<watch::Sender<Stories>>,
+    side: mpsc::UnboundedSender<Side>,
+) {
     while let Some(event) = events.recv().await {
+        if let Some(stories) = &stories {
+            stories.send_modify(|stories| stories.tell(&event));
+        }
         if side.send(Side::Fault(fault_event(event))).is_err() {
             return;
         }

@@ -19,7 +19,7 @@ use super::{
     Job, Parts, Progress,
     clock::Clock,
     conclude, drive,
-    interpreter::{Side, Surroundings},
+    interpreter::{Ending, Side, Surroundings},
     routing::Routing,
 };
 
@@ -91,7 +91,7 @@ impl Surroundings for MemorySurroundings {
         }));
     }
 
-    fn heal(&mut self, _interrupted: bool) {
+    fn heal(&mut self, _ending: Ending) {
         // There is nothing to heal; a closed channel means that the loop is gone already.
         let _ = self.side.send(Side::Healed);
     }

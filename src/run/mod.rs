@@ -2,6 +2,7 @@
 
 mod clock;
 mod clocks;
+mod experiment;
 mod interpreter;
 mod local;
 mod memory;
@@ -37,7 +38,7 @@ use crate::{
 
 use self::{
     clock::Clock,
-    interpreter::{Ended, Interpreter, Side, Surroundings, Timing},
+    interpreter::{Ended, FaultsBegin, Interpreter, Side, Surroundings, Timing},
     recorder::Recorder,
     routing::Routing,
     worker::{WorkerSettings, run_worker},
@@ -104,7 +105,11 @@ pub(crate) fn drive<S: Surroundings>(job: &Job, parts: Parts<'_, S>) -> anyhow::
     });
     let op_timeout = Duration::from_millis(plan.op_timeout_ms);
     let timing = Timing {
-        steady_ns: (!plan.schedule.entries().is_empty()).then_some(plan.steady_ms * 1_000_000),
+        faults_begin: match &plan.experiment {
+            Some(_) => FaultsBegin::WithMethod,
+            None if plan.schedule.entries().is_empty() => FaultsBegin::Never,
+            None => FaultsBegin::At(plan.steady_ms * 1_000_000),
+        },
         duration_ns: plan.duration_ms * 1_000_000,
         op_timeout,
     };
@@ -162,6 +167,7 @@ pub(crate) fn conclude(
     let circumstances = Circumstances {
         outcome,
         aborted: ended.aborted,
+        warnings: ended.warnings,
         harness_errors: ended.harness_errors,
         command: job.command.clone(),
         started_utc: job.started_utc.clone(),

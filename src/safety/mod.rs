@@ -2,6 +2,7 @@
 //! thresholds that end the faults early. (How much may be hurt at once is the nemesis' part: `Limits`.)
 
 mod probe;
+mod prometheus;
 mod thresholds;
 
 use std::path::Path;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
     probe::{Probe, Prober, Sample},
+    prometheus::{Alarm, listen, watch},
     thresholds::{Thresholds, Watchdog},
 };
 use crate::{exit::usage, plan::Target};

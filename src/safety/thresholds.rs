@@ -11,6 +11,7 @@ use schism_nemesis::Share;
 use schism_workloads::client::CAS_MISMATCH;
 use serde::{Deserialize, Serialize};
 
+use super::prometheus::{self, Prometheus};
 use crate::exit::usage;
 
 /// How often they are looked at.
@@ -24,7 +25,7 @@ const OPS_MIN: u64 = 20;
 const LATENCY_MAX_US: u64 = 60_000_000;
 
 /// When the faults of a run end early.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct Thresholds {
     /// More than this share of operations failed or were indeterminate.
@@ -39,11 +40,19 @@ pub(crate) struct Thresholds {
     /// Over how long, in milliseconds; the last so many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) window_ms: Option<u64>,
+    /// What a Prometheus says, which the launcher asks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) prometheus: Vec<Prometheus>,
 }
 
 impl Thresholds {
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Whether nothing of what clients see is watched.
+    fn watches_no_client(&self) -> bool {
+        self.error_rate.is_none() && self.p99_ms.is_none() && self.free_workers.is_none()
     }
 
     fn window_ms(&self) -> u64 {
@@ -58,7 +67,8 @@ impl Thresholds {
                 self.window_ms()
             )));
         }
-        if self.window_ms.is_some() && *self == (Self { window_ms: self.window_ms, ..Self::default() }) {
+        prometheus::validate(&self.prometheus)?;
+        if self.window_ms.is_some() && self.watches_no_client() {
             return Err(usage("a window without a threshold watches nothing: give --abort-error-rate or another"));
         }
         if self.p99_ms.is_some_and(|p99_ms| p99_ms == 0 || p99_ms * 1_000 >= LATENCY_MAX_US) {
@@ -112,7 +122,7 @@ impl Watchdog {
 
     /// The second that is going on; `None` where nothing is watched.
     fn second(&mut self, now_ns: u64) -> Option<&mut Second> {
-        if self.thresholds.is_empty() {
+        if self.thresholds.watches_no_client() {
             return None;
         }
         if self.seconds.back().is_none_or(|second| now_ns >= second.end_ns) {

@@ -733,3 +733,39 @@ async fn a_server_that_ends_while_it_starts_is_started_again() {
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
     test.assert_healed();
 }
+
+#[tokio::test(start_paused = true)]
+async fn faults_that_are_asked_for_come_one_after_the_other() {
+    let asked = |kind: &str, number| {
+        let values = [("kind", kind), ("target", "n2"), ("for", "2s")];
+        let values = values.map(|(name, value)| (name.to_owned(), value.into())).into();
+        Schedule::asked(values, number, 600_000, 1).unwrap()
+    };
+    let schedule = Schedule::new(vec![asked("kill", 0), asked("pause", 1), asked("kill", 2)]);
+    let mut test = Test::new(schedule, Lies::default());
+    let signals = Arc::new(crate::Signals::default());
+    let begin = Instant::now();
+    let nemesis = test.nemesis;
+    test.nemesis = nemesis.with_signals(Arc::clone(&signals));
+    tokio::spawn(async move {
+        sleep(Duration::from_secs(10)).await;
+        signals.give(1);
+        sleep(Duration::from_secs(10)).await;
+        signals.give(0);
+        sleep(Duration::from_secs(10)).await;
+        signals.close();
+    });
+    let outcome = test.nemesis.run().await;
+    assert_eq!((outcome.injected, outcome.skipped, outcome.failures.len()), (2, 1, 0), "{outcome:?}");
+    let over_s = begin.elapsed().as_secs();
+    assert!((30..32).contains(&over_s), "it waits until nobody will ask any more, and no longer: {over_s} s");
+    assert_eq!(test.log(), ["freeze n2 [1]", "thaw n2 [1]", "kill n2 [0]", "start n2 [0]"]);
+    let events = test.events();
+    let told: Vec<_> = events.iter().map(|event| (event.id, event.stage)).collect();
+    let one = |id| [(id, Inject), (id, Injected), (id, Heal), (id, Healed)];
+    assert_eq!(told, [&one(1)[..], &one(0)[..], &[(2, NemesisStage::Skipped)][..]].concat());
+    assert!(events[8].detail.contains("the experiment asks for it"), "{}", events[8].detail);
+    let begun_s = events[1].effective_ns.unwrap() as f64 / 1e9;
+    assert!((10.0..10.1).contains(&begun_s), "{begun_s}");
+    test.assert_healed();
+}

@@ -73,9 +73,40 @@ impl Schedule {
                 let place = option.and_then(|option| places.get(&option).copied()).unwrap_or(header);
                 ScheduleError::File { entry: Some(number), line: line_of(text, place), problem }
             })?;
+            if read.iter().any(Entry::waits_for_signal) {
+                let place = places.get("when").copied().unwrap_or(header);
+                let problem = "`signal` is for experiments: nobody would give it".to_owned();
+                return Err(ScheduleError::File { entry: Some(number), line: line_of(text, place), problem });
+            }
             entries.extend(read);
         }
         Ok(Self::new(entries))
+    }
+
+    /// A fault that begins when it is asked for by this number ([`crate::Signals`]) and is over by `until_ms`, in
+    /// milliseconds since the run started. It says what a `[[fault]]` says, except when it begins.
+    ///
+    /// # Errors
+    /// What is wrong, and with which option.
+    pub fn asked(
+        mut values: BTreeMap<String, Value>,
+        signal: u32,
+        until_ms: u64,
+        drawn: u64,
+    ) -> Result<Entry, OptionError> {
+        const TIMES: [&str; 6] = ["at", "when", "until", "every", "times", "ramp"];
+        if let Some(option) = TIMES.into_iter().find(|option| values.contains_key(*option)) {
+            let problem = format!("`{option}` is for schedules: here a fault begins when its turn comes");
+            return Err(OptionError { option: Some(option.to_owned()), problem });
+        }
+        values.insert("at".to_owned(), 0.into());
+        let mut entry = read_entry(Options::new(values), Some(drawn))?;
+        let Some(latest_ms) = until_ms.checked_sub(entry.for_ms) else {
+            let problem = format!("{} ms is longer than all of the run, {until_ms} ms", entry.for_ms);
+            return Err(OptionError { option: Some("for".to_owned()), problem });
+        };
+        entry.when = Some(When { condition: Condition::Signal(signal), until_ms: latest_ms });
+        Ok(entry)
     }
 
     /// Writes a schedule file, complete with draws: read again, it gives the same schedule under every seed.
@@ -392,6 +423,29 @@ mod tests {
     }
 
     #[test]
+    fn a_fault_that_is_asked_for_says_all_but_when() {
+        let values = |text: &str| serde_json::from_str::<BTreeMap<String, Value>>(text).unwrap();
+        let cut = r#"{"kind": "partition", "target": "primary", "for": "10s", "clients": "majority"}"#;
+        let entry = Schedule::asked(values(cut), 3, 60_000, 7).unwrap();
+        assert_eq!((entry.at_ms, entry.for_ms, entry.draw, entry.end_ms()), (0, 10_000, 7, 60_000));
+        assert_eq!(entry.when, Some(When { condition: Condition::Signal(3), until_ms: 50_000 }));
+        assert_eq!(entry.fault, Fault::Partition { clients: Clients::Majority });
+        let schedule = Schedule::new(vec![entry.clone(), entry]);
+        let json = serde_json::to_string(&schedule).unwrap();
+        assert_eq!(serde_json::from_str::<Schedule>(&json).unwrap(), schedule);
+        for (wrong, option) in [
+            (r#"{"kind": "kill", "target": "one", "at": 5}"#, Some("at")),
+            (r#"{"kind": "kill", "target": "one", "ramp": {}}"#, Some("ramp")),
+            (r#"{"kind": "kill", "target": "one", "for": "61s"}"#, Some("for")),
+            (r#"{"kind": "kil", "target": "one"}"#, Some("kind")),
+            (r#"{"kind": "kill"}"#, None),
+        ] {
+            let error = Schedule::asked(values(wrong), 0, 60_000, 7).unwrap_err();
+            assert_eq!(error.option.as_deref(), option, "{}", error.problem);
+        }
+    }
+
+    #[test]
     fn an_own_draw_does_not_change_the_others() {
         let two = |draw: &str| {
             let kill = "kind = \"kill\"\ntarget = \"one\"\n";
@@ -447,6 +501,7 @@ mod tests {
             ("at = 1\nfor = 9\nkind = \"flap\"\ntarget = \"one\"\nperiod = \"1ms\"", "every 500 ms at most", 11),
             ("at = 1\nkind = \"kill\"\ntarget = \"one\"\nwhen = { log = \"(\" }", "no regular expression", 10),
             ("at = 1\nkind = \"kill\"\ntarget = \"one\"\nwhen = { moon = \"full\" }", "unknown variant", 10),
+            ("at = 1\nkind = \"kill\"\ntarget = \"one\"\nwhen = { signal = 0 }", "`signal` is for experiments", 10),
             ("at = 1\nkind = \"kill\"\ntarget = \"one\"\nuntil = 5", "it wants `when`", 10),
             ("at = 1\nkind = \"kill\"\ntarget = \"one\"\ndraw = -1", "invalid value", 10),
         ] {
