@@ -36,7 +36,7 @@ struct FakeState {
     /// By term; the nodes that claim to be primary.
     primaries: BTreeMap<String, u64>,
     lies: Lies,
-    /// What every gauge shows.
+    /// What every gauge shows of links that are shaped; of others it shows nothing.
     measures: f64,
     /// What was done, each with the faults that the ledger said were in force at that moment.
     log: Vec<String>,
@@ -134,7 +134,8 @@ impl Fabric for Fake {
     }
 
     async fn measure(&self, _: &Gauge) -> Result<f64, String> {
-        Ok(self.state().measures)
+        let state = self.state();
+        Ok(if state.shaped.is_empty() { 0.0 } else { state.measures })
     }
 
     fn node_state(&self, node: &str) -> NodeState {
@@ -356,6 +357,39 @@ async fn a_cut_that_does_not_bite_is_a_failure_and_is_healed() {
     assert!(outcome.failures[0].problem.contains(" still reaches "), "{outcome:?}");
     assert_eq!(test.stages(), [(0, Inject), (0, Failed), (0, Heal), (0, Healed)]);
     test.assert_healed();
+}
+
+const DELAY: &str = "[[fault]]\nat = 0\nfor = 1000\nkind = \"delay\"\ntarget = \"n1\"\ndirection = \"to\"\n";
+
+#[tokio::test(start_paused = true)]
+async fn a_strength_is_measured_and_told() {
+    let mut test = Test::toml(DELAY, Lies::default());
+    test.fabric.state().measures = 100.4;
+    let outcome = test.nemesis.run().await;
+    assert_eq!(outcome, Outcome { injected: 1, ..Outcome::default() });
+    assert_eq!(test.log(), ["shape 0 [0]", "unshape 0 [0]"]);
+    let events = test.events();
+    let told = |event: &NemesisEvent| -> Vec<(f64, f64)> {
+        event.measured.iter().map(|measured| (measured.asked, measured.got)).collect()
+    };
+    assert_eq!(told(&events[1]), [(100.0, 100.4); 4]);
+    assert!(events[1].verified.contains("delay c1→n1: asked 100 ms, got 100.4 ms"), "{}", events[1].verified);
+    assert_eq!(told(&events[3]), [(0.0, 0.0); 4]);
+    test.assert_healed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_strength_that_is_not_what_was_asked_for_is_a_failure() {
+    for wrong in [0.0, 99.0, 200.0] {
+        let mut test = Test::toml(DELAY, Lies::default());
+        test.fabric.state().measures = wrong;
+        let outcome = test.nemesis.run().await;
+        assert_eq!((outcome.injected, outcome.failures.len()), (0, 1));
+        let problem = &outcome.failures[0].problem;
+        assert!(problem.starts_with("it does not bite: delay "), "{problem}");
+        assert!(problem.ends_with("which is not between 100 and 135"), "{problem}");
+        test.assert_healed();
+    }
 }
 
 #[tokio::test(start_paused = true)]

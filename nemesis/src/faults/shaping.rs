@@ -31,8 +31,7 @@ const PCAP: OptionInfo = OptionInfo {
     meaning: "true: the packets of these links, as they came and as they left, go to files in nodes/ of the results \
               [default: false]",
 };
-const SHARE: OptionInfo =
-    OptionInfo { name: "share", meaning: "how many packets, 0.1% to 100% [default: 10%; corrupt: 1%]" };
+const SHARE: OptionInfo = OptionInfo { name: "share", meaning: "how many packets, 0.1% to 100% [default: 10%]" };
 
 const HOW: &str = "A process of ours, the switch, gets the packets of these links and of no others (an nftables table \
                    of our own diverts them from the bridge's ports) and does it; the lots of each directed link come \
@@ -107,7 +106,11 @@ pub(crate) const KINDS: &[KindInfo] = &[
     KindInfo {
         breaks: "What survives single losses: time-outs that three lost packets in a row reach, failure detectors.",
         options: &[
-            SHARE,
+            OptionInfo {
+                name: "share",
+                meaning: "how many packets, 0.1% and more; the less and the longer the bursts, the longer it takes to \
+                          see them, and what takes more than a second is refused [default: 10%]",
+            },
             OptionInfo { name: "burst", meaning: "how many packets in a row on average, 2 to 1000 [default: 5]" },
             LINKS,
             DIRECTION,
@@ -136,7 +139,7 @@ pub(crate) const KINDS: &[KindInfo] = &[
     KindInfo {
         breaks: "Protocols over UDP that assume order; for TCP needless retransmissions and less throughput.",
         options: &[
-            SHARE,
+            OptionInfo { name: "share", meaning: "how many packets, 0.1% to 50% [default: 10%]" },
             OptionInfo {
                 name: "hold",
                 meaning: "for how long a packet is held back while others pass, 5ms to 1s [default: 10ms]",
@@ -158,7 +161,7 @@ pub(crate) const KINDS: &[KindInfo] = &[
         breaks: "With `checksum` what loss breaks. With `payload` whatever has no checksum of its own: wrong values \
                  stored and acknowledged, replicas that differ for ever, parsers that crash.",
         options: &[
-            SHARE,
+            OptionInfo { name: "share", meaning: "how many packets, 0.1% to 100% [default: 1%]" },
             OptionInfo {
                 name: "mode",
                 meaning: "\"checksum\": the receiver's checksum finds the wrong bit, and the packet is lost; \
@@ -221,7 +224,7 @@ pub(crate) const KINDS: &[KindInfo] = &[
         ..kind(
             Kind::Reset,
             "reset",
-            "connections to and from the target nodes are reset (RST to both ends): those that were there at once, \
+            "connections to and from the target nodes are reset (RST to both ends): those that are there when they next speak, \
              new ones after a time",
             "A connection over up to 4 of the links on which bytes go back and forth is reset at that age, as both \
              ends' kernels say; at the end one lives longer.",
