@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use schism_cluster::{Corruption, DatagramGauge, Distribution, Gauge, Rule, Step};
 use schism_seed::Stream;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     Family, Kind, KindInfo, OptionInfo,
@@ -394,7 +394,7 @@ impl Shaping {
             Kind::Reorder => read_reorder(options)?,
             Kind::Corrupt => Rule::Corrupt {
                 share_ppm: read_share(options, 10_000)?,
-                mode: read_word(options, "mode")?.unwrap_or_default(),
+                mode: options.word("mode")?.unwrap_or_default(),
             },
             Kind::Bandwidth => Rule::Bandwidth {
                 bits_per_s: read_rate(options)?,
@@ -405,10 +405,10 @@ impl Shaping {
             Kind::HalfOpen => Rule::HalfOpen,
             Kind::Kill | Kind::Pause | Kind::Failover | Kind::Partition | Kind::Flap => return Ok(None),
         };
-        let links = read_word(options, "links")?.unwrap_or_default();
+        let links = options.word("links")?.unwrap_or_default();
         // It is the victim that says nothing; what others say of their ends arrives.
         let direction =
-            if rule == Rule::HalfOpen { Direction::From } else { read_word(options, "direction")?.unwrap_or_default() };
+            if rule == Rule::HalfOpen { Direction::From } else { options.word("direction")?.unwrap_or_default() };
         Ok(Some(Self { rule, links, direction, pcap: options.word("pcap")?.unwrap_or(false) }))
     }
 
@@ -712,11 +712,6 @@ fn wrong(option: &str, problem: String) -> OptionError {
     OptionError { option: Some(option.to_owned()), problem }
 }
 
-/// A word of an enumeration.
-fn read_word<T: DeserializeOwned>(options: &mut Options, name: &str) -> Result<Option<T>, OptionError> {
-    options.word(name)
-}
-
 fn read_millis(
     options: &mut Options,
     name: &str,
@@ -780,7 +775,7 @@ fn read_reorder(options: &mut Options) -> Result<Rule, OptionError> {
 fn read_delay(options: &mut Options) -> Result<Rule, OptionError> {
     let delay_ms = read_millis(options, "delay", 100, 5..=10_000)?;
     let jitter_ms = options.millis("jitter")?.unwrap_or(0);
-    let distribution: Option<Distribution> = read_word(options, "distribution")?;
+    let distribution: Option<Distribution> = options.word("distribution")?;
     if jitter_ms > delay_ms {
         let problem = format!(
             "`jitter` is at most the delay, {}: nothing arrives before it was sent",
