@@ -42,6 +42,7 @@ pub struct SandboxInfo {
     /// The binary that starts servers when it is run as `<helper> internal-exec <spec>`.
     pub helper: PathBuf,
     /// Where the nodes' results go.
+    #[serde(default)]
     pub nodes_dir: PathBuf,
     /// The nodes, `n1` first.
     pub nodes: Vec<NodeInfo>,

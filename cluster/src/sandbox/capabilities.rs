@@ -147,7 +147,9 @@ fn missing(isolation: Isolation, nft: Command) -> Option<String> {
 
 /// For the switch that shapes links.
 fn tun(isolation: Isolation) -> Capability {
-    Capability { required: false, ..try_ip(isolation, "tun", "tuntap add dev schism0 mode tap", "sudo modprobe tun") }
+    let fix = "sudo modprobe tun && sudo chmod 666 /dev/net/tun";
+    let tried = try_ip(isolation, "tun", "tuntap add dev schism0 mode tap", fix);
+    Capability { required: false, missing: tried.missing.map(|why| format!("/dev/net/tun: {why}")), ..tried }
 }
 
 /// The same: packets are handed to it where they enter the bridge's ports.

@@ -22,8 +22,7 @@ mod rule;
 mod table;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -123,20 +122,24 @@ fn change(info: &SandboxInfo, edit: impl FnOnce(&mut Table)) -> Result<(), StepE
 }
 
 fn is_running(files: &Files) -> bool {
-    // Only a process that lives accepts on it.
-    UnixStream::connect(files.socket()).is_ok()
+    // Only a living process has it: the file of a dead one refuses.
+    UnixDatagram::unbound().and_then(|socket| socket.connect(files.socket())).is_ok()
 }
 
 /// Makes it read its table; returns when it has.
 fn tell(files: &Files) -> Result<(), StepError> {
     let ask = || -> std::io::Result<String> {
-        let mut stream = UnixStream::connect(files.socket())?;
-        stream.set_read_timeout(Some(ANSWERS_WITHIN))?;
-        stream.set_write_timeout(Some(ANSWERS_WITHIN))?;
-        writeln!(stream, "{RELOAD}")?;
-        let mut answer = String::new();
-        BufReader::new(stream).read_line(&mut answer)?;
-        Ok(answer.trim().to_owned())
+        // Of somebody who was here before and went without an answer.
+        let _ = fs::remove_file(files.asker());
+        let socket = UnixDatagram::bind(files.asker())?;
+        socket.connect(files.socket())?;
+        socket.set_read_timeout(Some(ANSWERS_WITHIN))?;
+        socket.set_write_timeout(Some(ANSWERS_WITHIN))?;
+        socket.send(RELOAD.as_bytes())?;
+        let mut answer = [0; 1_024];
+        let length = socket.recv(&mut answer)?;
+        fs::remove_file(files.asker())?;
+        Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
     };
     let answer = ask().doing(|| "tell the switch its rules".to_owned())?;
     if answer.starts_with(DONE) { Ok(()) } else { Err(StepError::Switch(answer)) }

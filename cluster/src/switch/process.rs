@@ -4,9 +4,9 @@
 //! microseconds of that, and a runtime's timers have the grain of a millisecond.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,8 +26,6 @@ use crate::network::{BRIDGE, ip};
 const QUEUE_FRAMES: u32 = 10_000;
 /// Frames read before those that are due are sent.
 const BATCH: usize = 64;
-/// Whoever connects says its word at once; nothing else may keep packets waiting.
-const WORD_WITHIN: Duration = Duration::from_millis(200);
 /// What it is told.
 pub(super) const RELOAD: &str = "reload";
 /// What it answers, before its counts.
@@ -49,9 +47,9 @@ pub fn internal_switch(directory: &str) -> Result<(), ExecError> {
     let socket = files.socket();
     // Of one that has died; whether there is one that lives was looked at under the lock that our caller holds.
     let _ = fs::remove_file(&socket);
-    let listener = UnixListener::bind(&socket).doing(|| format!("bind {}", socket.display()))?;
+    let socket = UnixDatagram::bind(&socket).doing(|| "bind the switch's socket".to_owned())?;
     let log = OpenOptions::new().create(true).append(true).open(files.log()).doing(|| "open the log".to_owned())?;
-    let switch = Switch::new(tap, listener, files).doing(|| "read the rules".to_owned())?;
+    let switch = Switch::new(tap, socket, files).doing(|| "read the rules".to_owned())?;
     // SAFETY: this process has one thread, so the child may go on as a normal process.
     match unsafe { nix::unistd::fork() }.doing(|| "fork".to_owned())? {
         ForkResult::Parent { .. } => Ok(()),
@@ -109,16 +107,16 @@ fn leave_terminal(log: &File) -> io::Result<()> {
 
 struct Switch {
     tap: File,
-    listener: UnixListener,
+    socket: UnixDatagram,
     files: Files,
     relay: Relay,
     captures: Captures,
 }
 
 impl Switch {
-    fn new(tap: File, listener: UnixListener, files: Files) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        let mut switch = Self { tap, listener, files, relay: Relay::default(), captures: Captures::default() };
+    fn new(tap: File, socket: UnixDatagram, files: Files) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let mut switch = Self { tap, socket, files, relay: Relay::default(), captures: Captures::default() };
         switch.reload()?;
         Ok(switch)
     }
@@ -140,7 +138,7 @@ impl Switch {
             self.captures.flush();
         }
         let mut fds =
-            [PollFd::new(self.tap.as_fd(), PollFlags::POLLIN), PollFd::new(self.listener.as_fd(), PollFlags::POLLIN)];
+            [PollFd::new(self.tap.as_fd(), PollFlags::POLLIN), PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
         let timeout = match self.relay.next_due_ns() {
             _ if more => Some(TimeSpec::from_duration(Duration::ZERO)),
             Some(due_ns) => Some(TimeSpec::from_duration(Duration::from_nanos(due_ns.saturating_sub(now_ns()?)))),
@@ -196,22 +194,22 @@ impl Switch {
         Ok(())
     }
 
-    /// Does what it is told, and says whether it did.
+    /// Does what it is told, and says whether it did. Never waits: packets would wait with it.
     fn listen(&mut self) {
+        let mut word = [0; 16];
         // Whoever knocked may be gone by now; the next one is heard all the same.
-        let Ok((stream, _)) = self.listener.accept() else { return };
-        let answer = match hear(&stream) {
-            Ok(word) if word == RELOAD => match self.reload() {
-                Ok(()) => {
-                    let counts = self.relay.counts;
-                    format!("{DONE} {} received, {} sent, {} too many", counts.received, counts.sent, counts.overflowed)
-                }
-                Err(error) => error.to_string(),
-            },
-            Ok(word) => format!("unknown word {word:?}"),
-            Err(error) => error.to_string(),
+        let Ok((length, asker)) = self.socket.recv_from(&mut word) else { return };
+        let answer = if &word[..length] != RELOAD.as_bytes() {
+            "an unknown word".to_owned()
+        } else if let Err(error) = self.reload() {
+            error.to_string()
+        } else {
+            let counts = self.relay.counts;
+            format!("{DONE}: {} received, {} sent, {} too many", counts.received, counts.sent, counts.overflowed)
         };
-        let _ = writeln!(&stream, "{answer}");
+        if let Some(path) = asker.as_pathname() {
+            let _ = self.socket.send_to(answer.as_bytes(), path);
+        }
     }
 
     fn reload(&mut self) -> io::Result<()> {
@@ -220,15 +218,6 @@ impl Switch {
         self.relay.load(&table);
         Ok(())
     }
-}
-
-fn hear(stream: &UnixStream) -> io::Result<String> {
-    stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(WORD_WITHIN))?;
-    stream.set_write_timeout(Some(WORD_WITHIN))?;
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line)?;
-    Ok(line.trim().to_owned())
 }
 
 /// On the clock that nobody sets.
@@ -244,6 +233,11 @@ impl Files {
 
     pub(super) fn socket(&self) -> PathBuf {
         self.directory.join("socket")
+    }
+
+    /// Of whoever tells the switch something, under the lock.
+    pub(super) fn asker(&self) -> PathBuf {
+        self.directory.join("asker")
     }
 
     pub(super) fn lock(&self) -> PathBuf {

@@ -107,7 +107,11 @@ impl Relay {
                 let placed = old.unwrap_or_else(|| Placed {
                     id: entry.id,
                     seed: entry.seed,
-                    state: RuleState::new(entry.rule, Seed::new(entry.seed).stream(&link.name())),
+                    // By fault too: two with the same number must not hit the same packets.
+                    state: RuleState::new(
+                        entry.rule,
+                        Seed::new(entry.seed).stream(&format!("fault {} {}", entry.id, link.name())),
+                    ),
                 });
                 self.links.entry(key).or_default().push(placed);
             }

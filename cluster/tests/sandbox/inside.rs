@@ -453,6 +453,7 @@ async fn base_backup(start: &Start<'_>) {
 async fn from_outside(start: &Start<'_>) {
     let cluster = start.cluster("redis/single", &[]).await.unwrap();
     let NodeState::Running { pids: before } = cluster.node_state("n1") else { panic!("n1 does not run") };
+    let shaped = links::shape_if_possible(&cluster).await;
     let results = Path::new(start.results);
     std::fs::write(results.join("info.json"), serde_json::to_string(&cluster.info()).unwrap()).unwrap();
     std::fs::write(results.join("ready"), "").unwrap();
@@ -461,6 +462,9 @@ async fn from_outside(start: &Start<'_>) {
     }
     let NodeState::Running { pids: after } = cluster.node_state("n1") else { panic!("n1 does not run again") };
     assert_ne!(before, after);
+    if shaped {
+        assert_eq!(cluster.remains().await.unwrap(), Vec::<String>::new());
+    }
     recover(&cluster, 10).await;
     cluster.shutdown().await.unwrap();
 }

@@ -83,6 +83,7 @@ pub(crate) async fn rules(start: &Start<'_>) {
         near(measured(&cluster, gauge).await, 0.7e-6 * bits_per_s as f64, 1.01e-6 * bits_per_s as f64);
     }
     connections(&cluster).await;
+    half_open(&cluster).await;
     captured(&cluster, start).await;
     dead_switch(&cluster).await;
     step(&cluster, Step::Unshape { id: 2 }).await;
@@ -92,6 +93,48 @@ pub(crate) async fn rules(start: &Start<'_>) {
     let unknown = Step::Shape { id: 3, pairs, rule: Rule::HalfOpen, seed: 1, pcap: false };
     assert!(cluster.run(unknown).await.is_err());
     cluster.shutdown().await.unwrap();
+}
+
+/// Two faults of which one is to be undone by somebody else. False where there is no TAP device.
+pub(crate) async fn shape_if_possible(cluster: &Cluster) -> bool {
+    let able = schism_cluster::sandbox::capabilities().system;
+    if able.iter().any(|ability| ability.name == "tun" && ability.missing.is_some()) {
+        println!("    no TAP devices here: nothing is shaped");
+        return false;
+    }
+    shape(cluster, 1, both(), Rule::Delay { delay_ms: 20, jitter_ms: 0, distribution: UNIFORM }).await;
+    assert_eq!(cluster.remains().await.unwrap().len(), 2);
+    true
+}
+
+/// Connections of processes that are killed live on at their clients, who learn of it when the fault is over.
+async fn half_open(cluster: &Cluster) {
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        streams.push(cluster.dial(0, "n1", cluster.client_port()).await.unwrap());
+    }
+    let [idle, busy] = &mut streams[..] else { panic!() };
+    let mut answer = [0; 7];
+    for stream in [&mut *idle, &mut *busy] {
+        stream.write_all(b"PING\r\n").await.unwrap();
+        stream.read_exact(&mut answer).await.unwrap();
+    }
+    let from_node = vec![("n1".to_owned(), "c1".to_owned())];
+    shape(cluster, 2, from_node, Rule::HalfOpen).await;
+    step(cluster, Step::Restart { node: "n1".to_owned() }).await;
+    busy.write_all(b"PING\r\n").await.unwrap();
+    for stream in [&mut *idle, &mut *busy] {
+        let silence = tokio::time::timeout(Duration::from_millis(500), stream.read(&mut answer)).await;
+        assert!(silence.is_err(), "{silence:?}");
+    }
+    step(cluster, Step::Unshape { id: 2 }).await;
+    let error = busy.read_exact(&mut answer).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    step(cluster, Step::Freeze { node: "n1".to_owned() }).await;
+    assert!(cluster.run(Step::Restart { node: "n1".to_owned() }).await.is_err());
+    step(cluster, Step::Kill { node: "n1".to_owned() }).await;
+    assert!(cluster.run(Step::Restart { node: "n1".to_owned() }).await.is_err());
+    step(cluster, Step::Start { node: "n1".to_owned() }).await;
 }
 
 async fn connections(cluster: &Cluster) {

@@ -189,7 +189,10 @@ fn act_from_outside(results: &Path) {
     assert!(wait_for(Duration::from_secs(20), || results.join("ready").exists()));
     let stored = fs::read_to_string(results.join("info.json")).unwrap();
     let info: SandboxInfo = serde_json::from_str(&stored).unwrap();
-    for step in [Step::Kill { node: "n1".to_owned() }, Step::Start { node: "n1".to_owned() }] {
+    let n1 = || "n1".to_owned();
+    for step in
+        [Step::Kill { node: n1() }, Step::Start { node: n1() }, Step::Unshape { id: 1 }, Step::Unshape { id: 1 }]
+    {
         let mut command = enter_sandbox_command(&info);
         command.arg(std::env::current_exe().unwrap()).args(["step", &stored, &serde_json::to_string(&step).unwrap()]);
         let output = command.output().unwrap();

@@ -42,8 +42,8 @@ struct FakeState {
     lies: Lies,
     /// What the nodes' clocks are set to, and what those of their running processes are.
     clocks: BTreeMap<String, (ClockChange, bool)>,
-    /// Between any two hosts.
-    round_trip_ms: f64,
+    /// What every gauge shows of links that are shaped; of others it shows nothing.
+    measures: f64,
     /// What was done, each with the faults that the ledger said were in force at that moment.
     log: Vec<String>,
 }
@@ -182,7 +182,8 @@ impl Fabric for Fake {
                 Some(ClockChange::Freeze) => -1e6,
                 _ => 0.0,
             },
-            Gauge::RoundTrip { .. } => state.round_trip_ms,
+            Gauge::Datagrams { .. } | Gauge::RoundTrip { .. } if state.shaped.is_empty() => 0.0,
+            Gauge::Datagrams { .. } | Gauge::RoundTrip { .. } => state.measures,
             other => return Err(format!("nothing to measure {} with", other.name())),
         })
     }
@@ -446,6 +447,39 @@ async fn a_cut_that_does_not_bite_is_a_failure_and_is_healed() {
     test.assert_healed();
 }
 
+const DELAY: &str = "[[fault]]\nat = 0\nfor = 1000\nkind = \"delay\"\ntarget = \"n1\"\ndirection = \"to\"\n";
+
+#[tokio::test(start_paused = true)]
+async fn a_strength_is_measured_and_told() {
+    let mut test = Test::toml(DELAY, Lies::default());
+    test.fabric.state().measures = 100.4;
+    let outcome = test.nemesis.run().await;
+    assert_eq!(outcome, Outcome { injected: 1, ..Outcome::default() });
+    assert_eq!(test.log(), ["shape 0 [0]", "unshape 0 [0]"]);
+    let events = test.events();
+    let told = |event: &NemesisEvent| -> Vec<(f64, f64)> {
+        event.measured.iter().map(|measured| (measured.asked, measured.got)).collect()
+    };
+    assert_eq!(told(&events[1]), [(100.0, 100.4); 4]);
+    assert!(events[1].verified.contains("delay c1→n1: asked 100 ms, got 100.4 ms"), "{}", events[1].verified);
+    assert_eq!(told(&events[3]), [(0.0, 0.0); 4]);
+    test.assert_healed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_strength_that_is_not_what_was_asked_for_is_a_failure() {
+    for wrong in [0.0, 99.0, 200.0] {
+        let mut test = Test::toml(DELAY, Lies::default());
+        test.fabric.state().measures = wrong;
+        let outcome = test.nemesis.run().await;
+        assert_eq!((outcome.injected, outcome.failures.len()), (0, 1));
+        let problem = &outcome.failures[0].problem;
+        assert!(problem.starts_with("it does not bite: delay "), "{problem}");
+        assert!(problem.ends_with("which is not between 100 and 135"), "{problem}");
+        test.assert_healed();
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_kill_that_is_survived_is_a_failure() {
     let kill = "[[fault]]\nat = 0\nfor = 100\nkind = \"kill\"\ntarget = \"n3\"\n";
@@ -690,22 +724,6 @@ async fn a_pulse_leaves_what_another_fault_wants_and_one_that_does_not_bite_is_t
     let mut test = Test::toml(FLAP, Lies { cut_is_leaky: true, ..Lies::default() });
     let outcome = test.nemesis.run().await;
     assert!(outcome.failures[0].problem.contains("does not bite"), "{outcome:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_is_measured_is_told_with_what_was_asked() {
-    let expects = |asked| {
-        let gauge = Gauge::RoundTrip { from: "n1".into(), to: "n2".into() };
-        [expect::Expect::Measures { gauge, asked, bounds: 90.0..=110.0 }]
-    };
-    let test = Test::toml(FLAP, Lies::default());
-    test.fabric.state().round_trip_ms = 100.4;
-    let seen = expect::check(&test.fabric, &expects(100.0)).await.unwrap();
-    assert_eq!(seen.text, "round trip n1→n2: asked 100 ms, got 100.4 ms");
-    assert_eq!((seen.measured[0].asked, seen.measured[0].got), (100.0, 100.4));
-    test.fabric.state().round_trip_ms = 0.2;
-    let problem = expect::check(&test.fabric, &expects(100.0)).await.unwrap_err();
-    assert_eq!(problem, "round trip n1→n2: asked 100 ms, got 0.2 ms, which is not between 90 and 110");
 }
 
 const NO_SPACE: &str = "[[fault]]\nat = 0\nfor = \"5s\"\nkind = \"no-space\"\ntarget = \"n1\"\n";
