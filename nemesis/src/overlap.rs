@@ -248,8 +248,8 @@ pub(crate) fn expect_beside(expects: &[Expect], others: &[&[Step]]) -> Vec<Expec
         }
         Expect::Measures { gauge: Gauge::ClockOffset { node, .. } | Gauge::ClockRate { node, .. }, asked, .. } => {
             // Nobody answers; or this fault is over, and another one's clock goes on.
-            let wrong = others.iter().any(|step| takes(step).contains(&Hold::Clock(node)));
-            !down(node) && !(wrong && *asked == 0.0)
+            let goes_on = *asked == 0.0 && others.iter().any(|step| takes(step).contains(&Hold::Clock(node)));
+            !down(node) && !goes_on
         }
         Expect::Measures { gauge: Gauge::DiskAnswer { node }, asked, .. } => {
             !held(&Hold::Broken(node)) && (*asked != 0.0 || !held(&Hold::Full(node)))

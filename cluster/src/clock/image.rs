@@ -160,7 +160,8 @@ pub(super) fn place(pid: u32) -> io::Result<Option<Range<usize>>> {
     Ok(Some(number(begin)?..number(end)?))
 }
 
-#[cfg(all(test, target_arch = "x86_64"))]
+#[cfg(test)]
+#[cfg(target_arch = "x86_64")]
 mod tests {
     use super::*;
 

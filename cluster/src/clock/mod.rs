@@ -19,7 +19,8 @@ mod rewrite;
 mod threads;
 mod trial;
 
-#[cfg(all(test, target_arch = "x86_64"))]
+#[cfg(test)]
+#[cfg(target_arch = "x86_64")]
 mod tests;
 
 use std::collections::BTreeMap;
