@@ -69,7 +69,11 @@ pub(super) fn empty(node: &NodeInfo) -> Result<(), StepError> {
         _ => {}
     }
     // A disk that another fault has broken is emptied when it is repaired.
-    if matches!(super::probe(node).doing(|| "look".to_owned())?, 0 | super::ENOSPC) { settle(node) } else { Ok(()) }
+    if matches!(super::probe(node).doing(|| format!("look at the disk of {}", node.name))?, 0 | super::ENOSPC) {
+        settle(node)
+    } else {
+        Ok(())
+    }
 }
 
 /// Removes what nobody wants there any more.
