@@ -28,9 +28,10 @@ use super::passthrough::{Core, Passthrough};
 use super::rule::{DiskEffect, DiskOperation, DiskRule};
 use crate::error::{Doing, ExecError};
 
-/// Threads that take requests from the kernel, for files on a disk: enough that a server's processes do not queue behind
-/// one that waits for it. For files in memory there is nothing to wait for, and one thread is three to eight times as
-/// fast (50 µs for a write and an fdatasync, not 135 to 500): several take turns, each waking up on a cold processor.
+/// Threads that take requests from the kernel, for files on a disk: enough that a server's processes do not queue
+/// behind one that waits for it. For files in memory there is nothing to wait for, and one thread is three to eight
+/// times as fast (50 µs for a write and an fdatasync, not 135 to 500): several take turns, each waking up on a cold
+/// processor.
 const THREADS_ON_DISK: usize = 4;
 
 /// Usually milliseconds.

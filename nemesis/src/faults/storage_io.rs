@@ -40,10 +40,11 @@ pub(crate) const KINDS: &[KindInfo] = &[
         family: Family::Storage,
         description: "file operations of the target nodes take longer",
         how: HOW,
-        verified: "Each operation, done on a file of that name through the mount, takes as long as asked (the median of \
-                   those that are hit); at the end it takes less than 90 % of the delay, and the database answers (30 s).",
-        breaks: "Time-outs and leases that count on a quick fsync, replicas that fall behind, check-pointers that block \
-                 everybody.",
+        verified: "Each operation, done on a file of that name through the mount, takes as long as asked (the median \
+                   of those that are hit); at the end it takes less than 90 % of the delay, and the database answers \
+                   (30 s).",
+        breaks: "Time-outs and leases that count on a quick fsync, replicas that fall behind, check-pointers that \
+                 block everybody.",
         targets: TARGETS,
         takes_node: true,
         nodes_min: 1,
@@ -95,8 +96,8 @@ pub(crate) const KINDS: &[KindInfo] = &[
         how: HOW,
         verified: "Each operation, done on a file of that name through the mount, fails as often as asked; at the end \
                    none fails, the servers run (those that gave up are started again) and the database answers (30 s).",
-        breaks: "Servers that acknowledge what they could not write, files that are cut off in the middle, servers that \
-                 do not come back when there is space again.",
+        breaks: "Servers that acknowledge what they could not write, files that are cut off in the middle, servers \
+                 that do not come back when there is space again.",
         targets: TARGETS,
         takes_node: true,
         nodes_min: 1,
