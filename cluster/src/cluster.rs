@@ -187,6 +187,10 @@ impl Cluster {
         }
     }
 
+    pub(crate) fn node(&self, name: &str) -> Result<&NodeInfo, String> {
+        self.fabric.info.node(name).ok_or_else(|| format!("there is no node {name:?}"))
+    }
+
     pub(crate) fn host_and_address(&self, from: &str, to: &str) -> Result<(&Host, Ipv4Addr), String> {
         match (self.fabric.hosts.get(from), self.fabric.info.address(to)) {
             (Some(host), Some(address)) => Ok((host, address)),

@@ -4,6 +4,7 @@ use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
 use crate::cluster::{Cluster, PROBE_PORT};
+use crate::ending::Ending;
 
 /// How many round trips are measured; their median is told.
 const ROUND_TRIPS: usize = 9;
@@ -21,6 +22,21 @@ pub enum Gauge {
         /// The host that answers.
         to: String,
     },
+    /// How many of the node's main processes ended by themselves, in time, when they were last asked to.
+    OrderlyEnds {
+        /// The node.
+        node: String,
+    },
+    /// How long it took from asking the node's processes to end until none was left.
+    EndingTime {
+        /// The node.
+        node: String,
+    },
+    /// How long the node's first process had run when it was ended last.
+    Lifetime {
+        /// The node.
+        node: String,
+    },
 }
 
 impl Gauge {
@@ -29,6 +45,9 @@ impl Gauge {
     pub fn name(&self) -> String {
         match self {
             Self::RoundTrip { from, to } => format!("round trip {from}→{to}"),
+            Self::OrderlyEnds { node } => format!("processes of {node} that ended by themselves"),
+            Self::EndingTime { node } => format!("time in which {node} ended"),
+            Self::Lifetime { node } => format!("life of {node}"),
         }
     }
 
@@ -36,7 +55,8 @@ impl Gauge {
     #[must_use]
     pub const fn unit(&self) -> &'static str {
         match self {
-            Self::RoundTrip { .. } => "ms",
+            Self::RoundTrip { .. } | Self::EndingTime { .. } | Self::Lifetime { .. } => "ms",
+            Self::OrderlyEnds { .. } => "%",
         }
     }
 }
@@ -53,7 +73,16 @@ impl Cluster {
                 all_ms.sort_by(f64::total_cmp);
                 Ok(all_ms[ROUND_TRIPS / 2])
             }
+            Gauge::OrderlyEnds { node } => {
+                self.ending(node).map(|ending| 100.0 * ending.by_themselves as f64 / ending.ran as f64)
+            }
+            Gauge::EndingTime { node } => self.ending(node).map(|ending| ending.took_ms as f64),
+            Gauge::Lifetime { node } => self.ending(node).map(|ending| ending.life_ms as f64),
         }
+    }
+
+    fn ending(&self, node: &str) -> Result<Ending, String> {
+        Ending::read(self.node(node)?)
     }
 
     async fn round_trip_ms(&self, from: &str, to: &str) -> Result<f64, String> {

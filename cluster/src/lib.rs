@@ -54,6 +54,7 @@
 
 mod cluster;
 mod database;
+mod ending;
 mod error;
 mod exec;
 mod gauge;
@@ -73,7 +74,7 @@ pub use cluster::{Claim, ClaimedRole, Cluster, CutCounter, Failover, NodeState, 
 pub use error::{ClusterError, ExecError, Refused, SandboxError, StepError};
 pub use exec::internal_exec;
 pub use gauge::Gauge;
-pub use info::{ClusterSpec, Greeting, NodeInfo, ProcessSpec, SandboxInfo, SiteInfo};
+pub use info::{ClusterSpec, Greeting, NodeInfo, ProcessSpec, SandboxInfo, SiteInfo, StopSignal};
 pub use start::check_settings;
 pub use step::{Step, enter_sandbox_command};
 pub use target::{Database, SettingInfo, TargetInfo, TargetName, Topology, UnknownTarget, targets};

@@ -5,11 +5,23 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use nix::unistd::{SysconfVar, sysconf};
+
 /// When the process started (field 22 of `/proc/PID/stat`): with its number this names a process for good.
 pub(crate) fn start_ticks(pid: u32) -> io::Result<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let ticks = after_name(&stat).and_then(|mut fields| fields.nth(19)).and_then(|ticks| ticks.parse().ok());
     ticks.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "malformed /proc/PID/stat"))
+}
+
+/// How long the process has run, in milliseconds; the kernel counts in hundredths of a second.
+pub(crate) fn age_ms(pid: u32) -> io::Result<u64> {
+    let malformed = || io::Error::new(io::ErrorKind::InvalidData, "malformed /proc/uptime");
+    let per_s = sysconf(SysconfVar::CLK_TCK)?.and_then(|ticks| u64::try_from(ticks).ok()).unwrap_or(100);
+    let uptime = fs::read_to_string("/proc/uptime")?;
+    let uptime_s: f64 = uptime.split(' ').next().and_then(|text| text.parse().ok()).ok_or_else(malformed)?;
+    let started_ms = start_ticks(pid)? * 1_000 / per_s;
+    Ok(((uptime_s * 1_000.0) as u64).saturating_sub(started_ms))
 }
 
 /// The state letter: `R`, `S`, `T` (stopped), `Z`, …
@@ -47,6 +59,7 @@ mod tests {
     fn reads_our_own_process() {
         let pid = std::process::id();
         assert!(start_ticks(pid).unwrap() > 0);
+        assert!(age_ms(pid).unwrap() < 3_600_000);
         assert!(matches!(state(pid), Some('R' | 'S')));
         assert!(pids_in_netns(Path::new("/proc/self/ns/net")).unwrap().contains(&pid));
     }

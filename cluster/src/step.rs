@@ -11,7 +11,7 @@ use crate::cluster::NodeState;
 use crate::error::{Doing, StepError};
 use crate::exec::ExecSpec;
 use crate::info::{NodeInfo, ProcessSpec, SandboxInfo};
-use crate::{nft, path, process};
+use crate::{ending, nft, path, process};
 
 /// The helper needs milliseconds, or its greeting's five seconds.
 const STARTED_WITHIN: Duration = Duration::from_secs(10);
@@ -41,6 +41,20 @@ pub enum Step {
         /// The node.
         node: String,
     },
+    /// Asks the node's main processes to shut down in order, by the signal that does so (SIGTERM; for PostgreSQL SIGINT,
+    /// its fast shutdown). Does not wait: for several nodes that go down together, before [`Step::Terminate`].
+    AskToEnd {
+        /// The node.
+        node: String,
+    },
+    /// Asks the node's main processes to shut down in order, waits, and sends SIGKILL to what is left then. Returns
+    /// when nothing is left.
+    Terminate {
+        /// The node.
+        node: String,
+        /// How long they have, in milliseconds, at most 9000.
+        grace_ms: u64,
+    },
     /// Starts those processes of the node that are not running; does not wait until they serve.
     Start {
         /// The node.
@@ -66,7 +80,9 @@ impl Step {
         match self {
             Self::Cut { pairs } => nft::cut(&addresses(info, pairs)?),
             Self::Uncut { pairs } => nft::uncut(&addresses(info, pairs)?),
-            Self::Kill { node } => process::kill_all(find(info, node)?),
+            Self::Kill { node } => ending::kill(find(info, node)?),
+            Self::AskToEnd { node } => ending::ask(find(info, node)?),
+            Self::Terminate { node, grace_ms } => ending::terminate(find(info, node)?, *grace_ms),
             Self::Start { node } => start_node(info, find(info, node)?),
             Self::Freeze { node } => process::freeze(find(info, node)?),
             Self::Thaw { node } => process::thaw(find(info, node)?),
@@ -84,16 +100,27 @@ fn addresses(info: &SandboxInfo, pairs: &[(String, String)]) -> Result<Vec<nft::
 }
 
 fn start_node(info: &SandboxInfo, node: &NodeInfo) -> Result<(), StepError> {
+    {
+        let _lock = lock_starts(node)?;
+        if ending::is_under_way(node) {
+            // Whoever asked was interrupted: were this taken for a node that runs, it would be dead in a moment.
+            ending::terminate(node, ending::GRACE_MAX_MS)?;
+        }
+    }
     node.processes.iter().try_for_each(|process| start_process(info, node, process))
+}
+
+/// The controller and the guardian may both want to start a node: the second one finds it running.
+fn lock_starts(node: &NodeInfo) -> Result<Flock<std::fs::File>, StepError> {
+    let lock = std::fs::File::create(node.directory.join("start.lock")).doing(|| "make start.lock".to_owned())?;
+    Ok(Flock::lock(lock, FlockArg::LockExclusive)
+        .map_err(|refused| refused.1)
+        .doing(|| format!("lock {}/start.lock", node.directory.display()))?)
 }
 
 /// Starts one process of a node unless it runs.
 pub(crate) fn start_process(info: &SandboxInfo, node: &NodeInfo, process: &ProcessSpec) -> Result<(), StepError> {
-    // The controller and the guardian may both want to: the second one finds it running.
-    let lock = std::fs::File::create(node.directory.join("start.lock")).doing(|| "make start.lock".to_owned())?;
-    let _lock = Flock::lock(lock, FlockArg::LockExclusive)
-        .map_err(|refused| refused.1)
-        .doing(|| format!("lock {}/start.lock", node.directory.display()))?;
+    let _lock = lock_starts(node)?;
     if process::main_pid(node, &process.name).is_some() {
         return Ok(());
     }

@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use crate::{
-    Entry, Fault, Healer, Ledger, NemesisEvent, NemesisStage, Schedule, Target, expect,
+    Entry, Fault, Healer, Ledger, Measured, NemesisEvent, NemesisStage, Schedule, Target, expect,
     expect::Seen,
     fabric::{Fabric, FabricError},
     injection::{Injection, Scene},
@@ -78,6 +78,8 @@ struct OpenFault {
     rejoin: Option<String>,
     /// Pulses that took hold.
     pulses_done: usize,
+    /// What was measured of them.
+    pulses_measured: Vec<Measured>,
     /// Healing it has failed already; said once.
     said_unhealed: bool,
 }
@@ -243,10 +245,12 @@ impl<F: Fabric> Nemesis<F> {
                 return false;
             }
         };
+        let primary = if entry.fault.wants_primary() { self.present_primary().await } else { None };
         let injection = entry.fault.inject(&Scene {
             target: &entry.target,
             chosen: &chosen,
             nodes: self.fabric.node_names(),
+            primary: primary.as_deref(),
             draw: entry.draw,
             id: entry.id,
             for_ms: entry.for_ms,
@@ -298,6 +302,12 @@ impl<F: Fabric> Nemesis<F> {
         }
     }
 
+    /// Who claims to be primary just now.
+    async fn present_primary(&self) -> Option<String> {
+        let claims = self.claims(&Target::Primary).await;
+        target::resolve(&Target::Primary, &claims, 0).ok()?.pop()
+    }
+
     /// Every node's claim in node order; only the names when the target does not depend on what they say.
     async fn claims(&self, target: &Target) -> Vec<NodeClaim> {
         let asked = matches!(target, Target::Primary | Target::Replica);
@@ -340,6 +350,7 @@ impl<F: Fabric> Nemesis<F> {
                 intent_uptime_ms,
                 rejoin: None,
                 pulses_done: 0,
+                pulses_measured: vec![],
                 said_unhealed: false,
             },
         );
@@ -382,7 +393,9 @@ impl<F: Fabric> Nemesis<F> {
     /// When the fault has its pulse of this number; `None` when it is over or has no more.
     fn pulse_at(&self, id: u32, number: usize) -> Option<u64> {
         let open = self.open.get(&id)?;
-        Some(open.entry.at_ms + open.injection.pulses.get(number)?.after_ms)
+        let after_ms = open.injection.pulses.get(number)?.after_ms;
+        let since_ms = if open.injection.chained { self.now_ns() / 1_000_000 } else { open.entry.at_ms };
+        Some(since_ms + after_ms)
     }
 
     /// One pulse of a fault in force. One that fails is told; the fault goes on and is undone at its end as planned.
@@ -395,12 +408,17 @@ impl<F: Fabric> Nemesis<F> {
         let result = match self.run_steps(&steps).await {
             Ok(_) => {
                 let expects = expect_beside(&pulse.bites, &self.beside(id));
-                expect::check(&self.fabric, &expects).await.map(drop)
+                expect::check(&self.fabric, &expects).await
             }
             Err(problem) => Err(problem),
         };
         match result {
-            Ok(()) => self.open.get_mut(&id).into_iter().for_each(|open| open.pulses_done += 1),
+            Ok(seen) => {
+                if let Some(open) = self.open.get_mut(&id) {
+                    open.pulses_done += 1;
+                    open.pulses_measured.extend(seen.measured);
+                }
+            }
             Err(problem) => self.fail(&entry, victims, format!("{} ms after its beginning: {problem}", pulse.after_ms)),
         }
     }
@@ -495,7 +513,8 @@ impl<F: Fabric> Nemesis<F> {
             detail.push(how);
             expects.push(expect::Expect::Follows { node });
         }
-        let seen = expect::check(&self.fabric, &expects).await?;
+        let mut seen = Seen::medians(self.open.get(&id).map_or(&[], |open| &open.pulses_measured));
+        seen.and(expect::check(&self.fabric, &expects).await?);
         let detail = if detail.is_empty() { "nothing to undo".to_owned() } else { detail.join("; ") };
         Ok(Told { detail, seen, effective_ns: Some(effective_ns) })
     }
@@ -564,7 +583,9 @@ fn undone(steps: &[Step]) -> Vec<String> {
         Step::Uncut { pairs } => format!("{} directed pairs reconnected", pairs.len()),
         Step::Thaw { node } => format!("{node} thawed"),
         Step::Start { node } => format!("{node} started"),
-        Step::Cut { .. } | Step::Kill { .. } | Step::Freeze { .. } => format!("{step:?}"),
+        Step::Cut { .. } | Step::Kill { .. } | Step::AskToEnd { .. } | Step::Terminate { .. } | Step::Freeze { .. } => {
+            format!("{step:?}")
+        }
     };
     steps.iter().map(told).collect()
 }

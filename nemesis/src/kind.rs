@@ -14,6 +14,14 @@ pub enum Kind {
     Kill,
     /// The node's processes stop being scheduled; they go on at the end.
     Pause,
+    /// Shut down in order; started again at the end.
+    Terminate,
+    /// Killed and started over and over.
+    RestartStorm,
+    /// Killed again soon after every start.
+    CrashLoop,
+    /// Every node in turn shut down in order and started.
+    RollingRestart,
     /// The primary is killed and a replica promoted in its place.
     Failover,
     /// Packets between hosts are dropped.

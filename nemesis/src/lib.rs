@@ -50,7 +50,9 @@ mod units;
 pub use event::{Measured, NemesisEvent, NemesisStage};
 pub use execute::{Failure, Nemesis, Outcome};
 pub use fabric::{Fabric, FabricError};
-pub use faults::{Clients, FailoverPlan, Fault, Flap, Rejoin};
+pub use faults::{
+    Clients, CrashLoop, FailoverPlan, Fault, Flap, Order, Rejoin, RestartStorm, RollingRestart, Terminate,
+};
 pub use guardian::{Guardian, guardian_main};
 pub use heal::{CleanUp, HealError, HealOutcome, Healed, UndoCommand, heal, internal_undo, leftovers};
 pub use kind::{Family, Kind, KindInfo, OptionInfo, kinds};

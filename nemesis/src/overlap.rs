@@ -2,7 +2,7 @@
 //! first to end would lift the second too, and thawing a node for one pause would end the other. The last one to end
 //! then undoes what they had in common.
 
-use schism_cluster::Step;
+use schism_cluster::{Gauge, Step};
 
 use crate::{expect::Expect, grudge::Pairs};
 
@@ -27,9 +27,10 @@ enum Hold<'a> {
 /// What a step takes away until its undo. Cuts are apart: an undo may lift a part of one.
 const fn takes(step: &Step) -> Option<Hold<'_>> {
     match step {
-        Step::Kill { node } => Some(Hold::Dead(node.as_str())),
+        Step::Kill { node } | Step::Terminate { node, .. } => Some(Hold::Dead(node.as_str())),
         Step::Freeze { node } => Some(Hold::Frozen(node.as_str())),
-        Step::Start { .. } | Step::Thaw { .. } | Step::Cut { .. } | Step::Uncut { .. } => None,
+        // What is asked to end is also terminated.
+        Step::AskToEnd { .. } | Step::Start { .. } | Step::Thaw { .. } | Step::Cut { .. } | Step::Uncut { .. } => None,
     }
 }
 
@@ -38,7 +39,12 @@ const fn gives(step: &Step) -> Option<Hold<'_>> {
     match step {
         Step::Start { node } => Some(Hold::Dead(node.as_str())),
         Step::Thaw { node } => Some(Hold::Frozen(node.as_str())),
-        Step::Kill { .. } | Step::Freeze { .. } | Step::Cut { .. } | Step::Uncut { .. } => None,
+        Step::Kill { .. }
+        | Step::AskToEnd { .. }
+        | Step::Terminate { .. }
+        | Step::Freeze { .. }
+        | Step::Cut { .. }
+        | Step::Uncut { .. } => None,
     }
 }
 
@@ -79,6 +85,11 @@ pub(crate) fn expect_beside(expects: &[Expect], others: &[&[Step]]) -> Vec<Expec
             !cut_by(&others, &there) && !cut_by(&others, &back)
         }
         Expect::Running { node } | Expect::Answers { node } => !down(node),
+        // Nothing of it ended, or it could not: the note is of another end.
+        Expect::Measures {
+            gauge: Gauge::OrderlyEnds { node } | Gauge::EndingTime { node } | Gauge::Lifetime { node },
+            ..
+        } => !down(node),
         _ => true,
     };
     expects.iter().filter(possible).cloned().collect()

@@ -31,7 +31,12 @@ macro_rules! case {
 }
 
 /// Each in a cluster of its own.
-const CASES: &[Case] = &[case!("basic-postgres", "postgres/async"), case!("basic-redis", "redis/sentinel")];
+const CASES: &[Case] = &[
+    case!("basic-postgres", "postgres/async"),
+    case!("basic-redis", "redis/sentinel"),
+    case!("restart-postgres", "postgres/sync"),
+    case!("restart-redis", "redis/sentinel"),
+];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -63,7 +68,9 @@ fn tests() -> Anything {
         println!("skipped: no sandbox on this machine: {missing}");
         return Ok(());
     }
-    for case in CASES {
+    // One or some by name, where a person asks for them.
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    for case in CASES.iter().filter(|case| wanted.is_empty() || wanted.iter().any(|name| case.name.contains(name))) {
         let program = if case.target.starts_with("postgres") { "postgres" } else { "redis-server" };
         let installed = capabilities.servers.iter().any(|server| server.name == program && server.path.is_some());
         if installed {

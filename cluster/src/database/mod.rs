@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use crate::cluster::Claim;
 use crate::error::{ClusterError, Doing, StepError};
 use crate::exec::{ExecSpec, SERVER_UID, can_become};
-use crate::info::{NodeInfo, ProcessSpec, SandboxInfo};
+use crate::info::{NodeInfo, ProcessSpec, SandboxInfo, StopSignal};
 use crate::network::Host;
 use crate::{path, process};
 
@@ -138,8 +138,15 @@ pub(crate) async fn run_tool(
 ) -> Result<String, ClusterError> {
     let name = program.display().to_string();
     let fail = |output: String| ClusterError::Tool { program: name.clone(), output };
-    let process =
-        ProcessSpec { name: "tool".to_owned(), program, args, env: server_env(), log: PathBuf::new(), greeting: None };
+    let process = ProcessSpec {
+        name: "tool".to_owned(),
+        program,
+        args,
+        env: server_env(),
+        log: PathBuf::new(),
+        greeting: None,
+        stop_signal: StopSignal::default(),
+    };
     let args = ExecSpec::tool(node, process).args().map_err(|error| fail(error.to_string()))?;
     let mut command = tokio::process::Command::new(helper);
     command.args(args).stdin(Stdio::null()).kill_on_drop(true);

@@ -3,10 +3,12 @@
 
 mod network;
 mod process;
+mod restart;
 
 pub use network::{Clients, Flap};
 pub(crate) use process::kill;
 pub use process::{FailoverPlan, Rejoin};
+pub use restart::{CrashLoop, Order, RestartStorm, RollingRestart, Terminate};
 
 use schism_seed::Stream;
 
@@ -17,7 +19,7 @@ use crate::{
 };
 
 /// All kinds by family, in the order in which they are listed.
-pub(crate) const FAMILIES: [&[KindInfo]; 2] = [process::KINDS, network::KINDS];
+pub(crate) const FAMILIES: [&[KindInfo]; 3] = [process::KINDS, restart::KINDS, network::KINDS];
 
 /// What is done, with its options.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +28,14 @@ pub enum Fault {
     Kill,
     /// Freeze; thawed at the end.
     Pause,
+    /// Shut down in order; started again at the end.
+    Terminate(Terminate),
+    /// Killed and started over and over.
+    RestartStorm(RestartStorm),
+    /// Killed again soon after every start.
+    CrashLoop(CrashLoop),
+    /// Every node in turn shut down in order and started.
+    RollingRestart(RollingRestart),
     /// A replica is promoted in the primary's place.
     Failover(FailoverPlan),
     /// Cut; lifted at the end.
@@ -44,6 +54,10 @@ impl Fault {
         match self {
             Self::Kill => Kind::Kill,
             Self::Pause => Kind::Pause,
+            Self::Terminate(_) => Kind::Terminate,
+            Self::RestartStorm(_) => Kind::RestartStorm,
+            Self::CrashLoop(_) => Kind::CrashLoop,
+            Self::RollingRestart(_) => Kind::RollingRestart,
             Self::Failover(_) => Kind::Failover,
             Self::Partition { .. } => Kind::Partition,
             Self::Flap(_) => Kind::Flap,
@@ -55,6 +69,10 @@ impl Fault {
         match kind {
             Kind::Kill => Self::Kill,
             Kind::Pause => Self::Pause,
+            Kind::Terminate => Self::Terminate(Terminate::drawn(stream)),
+            Kind::RestartStorm => Self::RestartStorm(RestartStorm::drawn(stream)),
+            Kind::CrashLoop => Self::CrashLoop(CrashLoop::drawn(stream)),
+            Kind::RollingRestart => Self::RollingRestart(RollingRestart::drawn(stream)),
             Kind::Failover => Self::Failover(FailoverPlan::default()),
             Kind::Partition => Self::Partition { clients: Clients::default() },
             Kind::Flap => Self::Flap(Flap::drawn(stream)),
@@ -67,6 +85,10 @@ impl Fault {
         let fault = match kind {
             Kind::Kill => Self::Kill,
             Kind::Pause => Self::Pause,
+            Kind::Terminate => Self::Terminate(Terminate::read(&mut options)?),
+            Kind::RestartStorm => Self::RestartStorm(RestartStorm::read(&mut options)?),
+            Kind::CrashLoop => Self::CrashLoop(CrashLoop::read(&mut options)?),
+            Kind::RollingRestart => Self::RollingRestart(RollingRestart::read(&mut options)?),
             Kind::Failover => Self::Failover(FailoverPlan::read(&mut options)?),
             Kind::Partition => Self::Partition { clients: network::read_clients(target, &mut options)? },
             Kind::Flap => Self::Flap(Flap::read(target, &mut options)?),
@@ -80,6 +102,10 @@ impl Fault {
         let mut options = Options::default();
         match self {
             Self::Kill | Self::Pause => {}
+            Self::Terminate(terminate) => terminate.write(&mut options),
+            Self::RestartStorm(storm) => storm.write(&mut options),
+            Self::CrashLoop(crash_loop) => crash_loop.write(&mut options),
+            Self::RollingRestart(rolling) => rolling.write(&mut options),
             Self::Failover(plan) => plan.write(&mut options),
             Self::Partition { clients } => options.set("clients", clients),
             Self::Flap(flap) => flap.write(&mut options),
@@ -87,11 +113,20 @@ impl Fault {
         options
     }
 
+    /// Whether [`Scene::primary`] is asked for.
+    pub(crate) fn wants_primary(&self) -> bool {
+        matches!(self, Self::RollingRestart(rolling) if rolling.wants_primary())
+    }
+
     /// How it is done to these victims. Pure: everything is decided here.
     pub(crate) fn inject(&self, scene: &Scene<'_>) -> Injection {
         match self {
             Self::Kill => process::kill(scene.chosen),
             Self::Pause => process::pause(scene.chosen),
+            Self::Terminate(terminate) => terminate.inject(scene),
+            Self::RestartStorm(storm) => storm.inject(scene),
+            Self::CrashLoop(crash_loop) => crash_loop.inject(scene),
+            Self::RollingRestart(rolling) => rolling.inject(scene),
             Self::Failover(plan) => plan.inject(scene),
             Self::Partition { clients } => network::partition(scene, *clients),
             Self::Flap(flap) => flap.inject(scene),

@@ -12,7 +12,7 @@ use nix::unistd::AccessFlags;
 use super::Plan;
 use crate::database::{copy_tree, run_tool, server_env, write_file};
 use crate::error::{ClusterError, Doing};
-use crate::info::{ClusterSpec, NodeInfo, ProcessSpec};
+use crate::info::{ClusterSpec, NodeInfo, ProcessSpec, StopSignal};
 use crate::network::SUBNET;
 use crate::sandbox::FILES;
 use crate::target::{SettingInfo, Topology};
@@ -137,6 +137,7 @@ pub(crate) async fn prepare(
             env: server_env(),
             log: results.join("postgres.log"),
             greeting: None,
+            stop_signal: StopSignal::Int,
         }];
     }
     Ok(())

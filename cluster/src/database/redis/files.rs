@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::{Plan, SENTINEL_PORT, SERVER_PORT};
 use crate::database::{make_directory, server_env, write_file};
 use crate::error::{ClusterError, Doing};
-use crate::info::{ClusterSpec, Greeting, NodeInfo, ProcessSpec};
+use crate::info::{ClusterSpec, Greeting, NodeInfo, ProcessSpec, StopSignal};
 use crate::target::{SettingInfo, Topology};
 
 /// The name under which Sentinels watch the primary.
@@ -198,6 +198,7 @@ fn process(node: &NodeInfo, name: &str, program: PathBuf, conf: &str, results: &
         env: server_env(),
         log: results.join(format!("{name}.log")),
         greeting: None,
+        stop_signal: StopSignal::Term,
     }
 }
 
