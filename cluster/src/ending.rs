@@ -2,14 +2,15 @@
 //! measured. The note is a file of the node, since whoever measures need not be who did it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Doing, StepError};
-use crate::info::{NodeInfo, StopSignal};
+use crate::info::{NodeInfo, ProcessSpec, StopSignal};
 use crate::{proc, process};
 
 /// An orderly end takes a fraction of a second; a look costs a few reads of `/proc`.
@@ -44,9 +45,29 @@ fn file(node: &NodeInfo) -> PathBuf {
     node.directory.join("ending.json")
 }
 
-/// Who was asked to end and has not been seen to: whoever starts the node meanwhile must not take it for running.
-fn asked_file(node: &NodeInfo) -> PathBuf {
-    node.directory.join("asked-to-end")
+/// Who was asked to end, and when, until none of it is left: whoever starts the node meanwhile must not take it for
+/// running, and whoever waits for its end may find it gone already.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Asked {
+    pids: Vec<u32>,
+    life_ms: u64,
+    /// On the machine's uptime, which all processes share.
+    at_ms: u64,
+}
+
+impl Asked {
+    fn file(node: &NodeInfo) -> PathBuf {
+        node.directory.join("asked-to-end.json")
+    }
+
+    fn read(node: &NodeInfo) -> Option<Self> {
+        serde_json::from_str(&fs::read_to_string(Self::file(node)).ok()?).ok()
+    }
+
+    fn of(mains: &[Main]) -> io::Result<Self> {
+        let life_ms = mains.first().map_or(Ok(0), |main| proc::age_ms(main.pid)).unwrap_or(0);
+        Ok(Self { pids: mains.iter().map(|main| main.pid).collect(), life_ms, at_ms: proc::uptime_ms()? })
+    }
 }
 
 /// A main process of a node.
@@ -56,7 +77,7 @@ struct Main {
 }
 
 fn mains(node: &NodeInfo) -> Vec<Main> {
-    let running = |process: &crate::info::ProcessSpec| {
+    let running = |process: &ProcessSpec| {
         Some(Main { pid: process::main_pid(node, &process.name)?, signal: process.stop_signal })
     };
     node.processes.iter().filter_map(running).collect()
@@ -64,22 +85,34 @@ fn mains(node: &NodeInfo) -> Vec<Main> {
 
 /// SIGKILL to everything.
 pub(crate) fn kill(node: &NodeInfo) -> Result<(), StepError> {
-    end(node, Duration::ZERO, |_| Ok(()))
+    let running = Asked::of(&mains(node)).doing(|| format!("look at {}", node.name))?;
+    end(node, &running, 0)
 }
 
-/// Asks the node's main processes to shut down in order; does not wait.
+/// Asks the node's main processes to shut down in order; does not wait. A second time nobody is asked again.
 pub(crate) fn ask(node: &NodeInfo) -> Result<(), StepError> {
-    ask_these(node, &mains(node))
+    request(node).map(drop)
 }
 
 /// Asks, and kills what is left after `grace_ms`.
 pub(crate) fn terminate(node: &NodeInfo, grace_ms: u64) -> Result<(), StepError> {
-    end(node, Duration::from_millis(grace_ms.min(GRACE_MAX_MS)), |mains| ask_these(node, mains))
+    let asked = request(node)?;
+    let until = Instant::now() + Duration::from_millis(grace_ms.min(GRACE_MAX_MS));
+    while lives(node, &asked) > 0 && Instant::now() < until {
+        std::thread::sleep(POLL);
+    }
+    let by_themselves = asked.pids.len() - lives(node, &asked);
+    end(node, &asked, by_themselves)
 }
 
-fn ask_these(node: &NodeInfo, mains: &[Main]) -> Result<(), StepError> {
-    let asked: String = mains.iter().map(|main| format!("{}\n", main.pid)).collect();
-    fs::write(asked_file(node), asked).doing(|| format!("note whom {} asks to end", node.name))?;
+fn request(node: &NodeInfo) -> Result<Asked, StepError> {
+    if let Some(asked) = Asked::read(node) {
+        return Ok(asked);
+    }
+    let what = || format!("ask {} to end", node.name);
+    let mains = mains(node);
+    let asked = Asked::of(&mains).doing(what)?;
+    write(&Asked::file(node), &asked).doing(what)?;
     for main in mains {
         let signal = match main.signal {
             StopSignal::Term => Signal::SIGTERM,
@@ -87,42 +120,45 @@ fn ask_these(node: &NodeInfo, mains: &[Main]) -> Result<(), StepError> {
         };
         process::send(&[main.pid], signal);
     }
-    Ok(())
+    Ok(asked)
 }
 
-fn end(node: &NodeInfo, grace: Duration, ask: impl FnOnce(&[Main]) -> Result<(), StepError>) -> Result<(), StepError> {
-    let what = || format!("note how {} ends", node.name);
-    let mut left = mains(node);
-    let ran = left.len();
-    let life_ms = left.first().map_or(Ok(0), |main| proc::age_ms(main.pid)).unwrap_or(0);
-    let begin = Instant::now();
-    ask(&left)?;
-    while !left.is_empty() && begin.elapsed() < grace {
-        std::thread::sleep(POLL);
-        let now = mains(node);
-        left.retain(|main| now.iter().any(|other| other.pid == main.pid));
-    }
-    let killed = if grace.is_zero() { ran } else { left.len() };
+/// How many of these still run.
+fn lives(node: &NodeInfo, asked: &Asked) -> usize {
+    mains(node).iter().filter(|main| asked.pids.contains(&main.pid)).count()
+}
+
+fn end(node: &NodeInfo, ran: &Asked, by_themselves: usize) -> Result<(), StepError> {
+    let what = || format!("note how {} ended", node.name);
     process::kill_all(node)?;
-    let took_ms = begin.elapsed().as_millis() as u64;
-    match fs::remove_file(asked_file(node)) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).doing(what)?,
-        _ => {}
-    }
-    if ran == 0 {
+    forget_request(node)?;
+    if ran.pids.is_empty() {
         // A second call finds nothing: the note of the first stays.
         return Ok(());
     }
-    let ending = Ending { ran, by_themselves: ran - killed, took_ms, life_ms };
-    // Small numbers are always JSON.
-    let text = serde_json::to_string(&ending).unwrap_or_default();
-    Ok(fs::write(file(node), text).doing(what)?)
+    let took_ms = proc::uptime_ms().doing(what)?.saturating_sub(ran.at_ms);
+    let ending = Ending { ran: ran.pids.len(), by_themselves, took_ms, life_ms: ran.life_ms };
+    Ok(write(&file(node), &ending).doing(what)?)
 }
 
-/// Whether a process that runs was asked to end: it may be gone in a moment, and the node must not be taken for one
-/// that was started.
-pub(crate) fn is_under_way(node: &NodeInfo) -> bool {
-    let Ok(asked) = fs::read_to_string(asked_file(node)) else { return false };
-    let is_asked = |main: &Main| asked.lines().any(|line| line.parse() == Ok(main.pid));
-    mains(node).iter().any(is_asked)
+fn write(file: &Path, note: &impl Serialize) -> io::Result<()> {
+    fs::write(file, serde_json::to_string(note)?)
+}
+
+/// To be called before a node is started: what was asked to end, by somebody who was interrupted before he had seen its
+/// end, is ended. Were it taken for a node that runs, it would be dead in a moment.
+pub(crate) fn finish(node: &NodeInfo) -> Result<(), StepError> {
+    match Asked::read(node) {
+        Some(asked) if lives(node, &asked) > 0 => terminate(node, GRACE_MAX_MS),
+        _ => forget_request(node),
+    }
+}
+
+fn forget_request(node: &NodeInfo) -> Result<(), StepError> {
+    match fs::remove_file(Asked::file(node)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Ok(Err(error).doing(|| format!("forget that {} was asked to end", node.name))?)
+        }
+        _ => Ok(()),
+    }
 }

@@ -16,12 +16,16 @@ pub(crate) fn start_ticks(pid: u32) -> io::Result<u64> {
 
 /// How long the process has run, in milliseconds; the kernel counts in hundredths of a second.
 pub(crate) fn age_ms(pid: u32) -> io::Result<u64> {
-    let malformed = || io::Error::new(io::ErrorKind::InvalidData, "malformed /proc/uptime");
     let per_s = sysconf(SysconfVar::CLK_TCK)?.and_then(|ticks| u64::try_from(ticks).ok()).unwrap_or(100);
+    Ok(uptime_ms()?.saturating_sub(start_ticks(pid)? * 1_000 / per_s))
+}
+
+/// How long the machine has been up, in milliseconds: a clock that all processes share and nobody sets.
+pub(crate) fn uptime_ms() -> io::Result<u64> {
+    let malformed = || io::Error::new(io::ErrorKind::InvalidData, "malformed /proc/uptime");
     let uptime = fs::read_to_string("/proc/uptime")?;
     let uptime_s: f64 = uptime.split(' ').next().and_then(|text| text.parse().ok()).ok_or_else(malformed)?;
-    let started_ms = start_ticks(pid)? * 1_000 / per_s;
-    Ok(((uptime_s * 1_000.0) as u64).saturating_sub(started_ms))
+    Ok((uptime_s * 1_000.0) as u64)
 }
 
 /// The state letter: `R`, `S`, `T` (stopped), `Z`, …

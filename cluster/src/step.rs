@@ -102,10 +102,7 @@ fn addresses(info: &SandboxInfo, pairs: &[(String, String)]) -> Result<Vec<nft::
 fn start_node(info: &SandboxInfo, node: &NodeInfo) -> Result<(), StepError> {
     {
         let _lock = lock_starts(node)?;
-        if ending::is_under_way(node) {
-            // Whoever asked was interrupted: were this taken for a node that runs, it would be dead in a moment.
-            ending::terminate(node, ending::GRACE_MAX_MS)?;
-        }
+        ending::finish(node)?;
     }
     node.processes.iter().try_for_each(|process| start_process(info, node, process))
 }
