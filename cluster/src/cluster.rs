@@ -17,11 +17,14 @@ use crate::link::LinkThread;
 use crate::network::Host;
 use crate::step::Step;
 use crate::target::TargetName;
-use crate::{nft, process, sandbox, start};
+use crate::{nft, process, resource, sandbox, start};
 
 /// Nothing listens there: a probe is answered by the other host's kernel, whatever its processes are doing, and costs
 /// the database no connection.
 pub(crate) const PROBE_PORT: u16 = 1;
+
+/// How long a new client waits until it counts as one that is not served.
+const SERVED_WITHIN: Duration = Duration::from_millis(700);
 
 /// What a node says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -187,6 +190,25 @@ impl Cluster {
         }
     }
 
+    /// How many of three clients that come now the node's server serves. They come from the node itself, so that no
+    /// partition can hide it.
+    pub(crate) async fn served_clients(&self, node: &str) -> Result<f64, String> {
+        let (host, _) = self.host_and_address(node, node)?;
+        let to = SocketAddrV4::new(Ipv4Addr::LOCALHOST, self.client_port());
+        let served = async || {
+            let stream = host.connect(to).await.map_err(|error| error.to_string())?;
+            self.backend.serves(stream).await
+        };
+        let bounded = async || tokio::time::timeout(SERVED_WITHIN, served()).await.is_ok_and(|served| served.is_ok());
+        let (first, second, third) = tokio::join!(bounded(), bounded(), bounded());
+        Ok([first, second, third].into_iter().map(u8::from).map(f64::from).sum())
+    }
+
+    /// Whether the server starts a process for every client.
+    pub(crate) const fn forks_for_clients(&self) -> bool {
+        matches!(self.backend, Backend::Postgres(_))
+    }
+
     pub(crate) fn node(&self, name: &str) -> Result<&NodeInfo, String> {
         self.fabric.info.node(name).ok_or_else(|| format!("there is no node {name:?}"))
     }
@@ -212,7 +234,9 @@ impl Cluster {
     /// What faults have left in the running cluster: nothing, once they are healed.
     pub async fn remains(&self) -> Result<Vec<String>, StepError> {
         let cuts = self.cut_counters().await?;
-        Ok(cuts.into_iter().map(|cut| format!("cut {}→{}", cut.from, cut.to)).collect())
+        let cuts = cuts.into_iter().map(|cut| format!("cut {}→{}", cut.from, cut.to));
+        let resources = |node: &NodeInfo| [resource::remains(node), resource::limited(node)].concat();
+        Ok(cuts.chain(self.fabric.info.nodes.iter().flat_map(resources)).collect())
     }
 
     /// What the node's processes are doing, from the kernel and not from the database. A node that does not exist is

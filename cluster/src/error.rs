@@ -106,8 +106,8 @@ pub enum StepError {
     /// The node is frozen: what is started in it would freeze too.
     #[error("{0} is frozen; thaw it first")]
     Frozen(String),
-    /// The node has no process that could be frozen.
-    #[error("{0} is dead: there is nothing to freeze")]
+    /// The node has no process to which something could be done.
+    #[error("{0} is dead: there is nothing to be done to it")]
     Dead(String),
     /// The node's processes did not reach the wanted state in time.
     #[error("{node} was not {wanted} within {limit_ms} ms")]
@@ -118,6 +118,14 @@ pub enum StepError {
         wanted: &'static str,
         /// The time limit in milliseconds.
         limit_ms: u64,
+    },
+    /// A load of ours did not start, or did not use up what was asked for.
+    #[error("{node}: cannot start the load: {reason}")]
+    Load {
+        /// The node.
+        node: String,
+        /// Why.
+        reason: String,
     },
     /// The task that ran the step ended early.
     #[error("the step was abandoned")]
@@ -167,6 +175,9 @@ pub enum ExecError {
         /// What came back.
         reason: String,
     },
+    /// A load did not become ready.
+    #[error("{0}")]
+    Load(String),
     /// The program could not be run.
     #[error("cannot run {}: {source}", program.display())]
     Program {

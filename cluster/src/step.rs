@@ -11,7 +11,8 @@ use crate::cluster::NodeState;
 use crate::error::{Doing, StepError};
 use crate::exec::ExecSpec;
 use crate::info::{NodeInfo, ProcessSpec, SandboxInfo};
-use crate::{ending, nft, path, process};
+use crate::resource::{Limited, Work};
+use crate::{ending, nft, path, process, resource};
 
 /// The helper needs milliseconds, or its greeting's five seconds.
 const STARTED_WITHIN: Duration = Duration::from_secs(10);
@@ -60,6 +61,38 @@ pub enum Step {
         /// The node.
         node: String,
     },
+    /// Starts a load, and returns once it has used up what was asked for. One that runs is left alone.
+    Load {
+        /// The node that lacks what the load uses up.
+        node: String,
+        /// Tells it from other loads.
+        id: u32,
+        /// What it does.
+        work: Work,
+    },
+    /// Ends a load. One that is not there is no error.
+    Unload {
+        /// The node.
+        node: String,
+        /// Which.
+        id: u32,
+    },
+    /// Lowers a limit of all processes of the node's servers to what they have and a few more. A dead node is an error.
+    Limit {
+        /// The node.
+        node: String,
+        /// Of what.
+        limited: Limited,
+        /// How many more of them each process may have; processes may have none.
+        spare: u64,
+    },
+    /// Gives the processes of the node's servers the limit that they had. One that is not lowered is no error.
+    Unlimit {
+        /// The node.
+        node: String,
+        /// Of what.
+        limited: Limited,
+    },
     /// Stops the node's processes in mid-instruction; its kernel goes on answering (connections open, then hang).
     /// A dead node is an error: the fault would not bite.
     Freeze {
@@ -84,6 +117,10 @@ impl Step {
             Self::AskToEnd { node } => ending::ask(find(info, node)?),
             Self::Terminate { node, grace_ms } => ending::terminate(find(info, node)?, *grace_ms),
             Self::Start { node } => start_node(info, find(info, node)?),
+            Self::Load { node, id, work } => resource::start(info, find(info, node)?, *id, work),
+            Self::Unload { node, id } => resource::stop(find(info, node)?, *id),
+            Self::Limit { node, limited, spare } => resource::limit(find(info, node)?, *limited, *spare),
+            Self::Unlimit { node, limited } => resource::unlimit(find(info, node)?, *limited),
             Self::Freeze { node } => process::freeze(find(info, node)?),
             Self::Thaw { node } => process::thaw(find(info, node)?),
         }
@@ -131,7 +168,7 @@ pub(crate) fn start_process(info: &SandboxInfo, node: &NodeInfo, process: &Proce
 }
 
 /// Runs the helper to its end, for a bounded time: it may be frozen or killed together with its node.
-fn run_helper(command: &mut Command) -> Result<(), String> {
+pub(crate) fn run_helper(command: &mut Command) -> Result<(), String> {
     let text = |error: std::io::Error| error.to_string();
     let spawned = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
     let mut helper = spawned.map_err(text)?;

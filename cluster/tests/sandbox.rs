@@ -6,6 +6,7 @@
 //! sandbox inside NAME RESULTS RUN_ID   its part inside
 //! sandbox capabilities                 what this machine can do
 //! sandbox step INFO STEP               one step inside a sandbox that was entered from outside
+//! sandbox internal-load ORDER          starts a load, or is one (see `schism_cluster::internal_load`)
 //! sandbox internal-exec SPEC           starts a server (see `schism_cluster::internal_exec`)
 //! ```
 //!
@@ -26,6 +27,13 @@ fn main() -> ExitCode {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words[..] {
         ["internal-exec", spec] => match schism_cluster::internal_exec(spec) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        },
+        ["internal-load", order] => match schism_cluster::internal_load(order) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("{error}");

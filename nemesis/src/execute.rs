@@ -25,7 +25,7 @@ use crate::{
     fabric::{Fabric, FabricError},
     injection::{Injection, Scene},
     ledger::Record,
-    overlap::{Undo, expect_beside, undo_beside},
+    overlap::{Undo, expect_beside, renewals, renewals_once_serving, undo_beside},
     process,
     target::{self, NodeClaim, Role},
 };
@@ -405,10 +405,13 @@ impl<F: Fabric> Nemesis<F> {
         let Some(pulse) = open.injection.pulses.get(number).cloned() else { return };
         // A pulse that gives back for a while must not give what another fault still wants.
         let steps = undo_beside(&pulse.steps, &self.beside(id)).now;
-        let result = match self.run_steps(&steps).await {
+        let result = match self.run_and_renew(id, &steps).await {
             Ok(_) => {
                 let expects = expect_beside(&pulse.bites, &self.beside(id));
-                expect::check(&self.fabric, &expects).await
+                match expect::check(&self.fabric, &expects).await {
+                    Ok(seen) => self.renew_once_serving(id, &steps).await.map(|()| seen),
+                    Err(problem) => Err(problem),
+                }
             }
             Err(problem) => Err(problem),
         };
@@ -433,6 +436,24 @@ impl<F: Fabric> Nemesis<F> {
             bounded(STEP_LIMIT, self.fabric.run(step.clone())).await?;
         }
         Ok(self.now_ns())
+    }
+
+    /// All steps; where they start a node, also what other faults in force have to do to it again.
+    async fn run_and_renew(&self, id: u32, steps: &[Step]) -> Result<u64, String> {
+        let effective_ns = self.run_steps(steps).await?;
+        self.run_steps(&renewals(steps, &self.beside(id))).await?;
+        Ok(effective_ns)
+    }
+
+    /// What other faults have to do again to nodes that these steps started, and what they could not start with.
+    async fn renew_once_serving(&self, id: u32, steps: &[Step]) -> Result<(), String> {
+        let again = renewals_once_serving(steps, &self.beside(id));
+        for step in again {
+            let Step::Limit { node, .. } = &step else { continue };
+            expect::check(&self.fabric, &[expect::Expect::Answers { node: node.clone() }]).await?;
+            self.run_steps(std::slice::from_ref(&step)).await?;
+        }
+        Ok(())
     }
 
     /// Whoever was stopped between writing the intent and acting on it may act after the guardian has undone it: what
@@ -499,9 +520,10 @@ impl<F: Fabric> Nemesis<F> {
     async fn lift(&mut self, id: u32) -> Result<Told, String> {
         let injection = self.injection(id)?;
         let Undo { now, withheld } = undo_beside(&injection.undo, &self.beside(id));
-        let mut effective_ns = self.run_steps(&now).await?;
+        let mut effective_ns = self.run_and_renew(id, &now).await?;
         self.hand_over(id, withheld).await?;
         let mut detail = undone(&now);
+        let mut started = now;
         if !injection.pulses.is_empty() {
             let done = self.open.get(&id).map_or(0, |open| open.pulses_done);
             detail.push(format!("{done} of {} changes made while it was in force", injection.pulses.len()));
@@ -510,11 +532,15 @@ impl<F: Fabric> Nemesis<F> {
         if let Some(node) = self.open.get(&id).and_then(|open| open.rejoin.clone()) {
             let how = bounded(REJOIN_LIMIT, self.fabric.rejoin(&node)).await?;
             effective_ns = self.now_ns();
+            // It was stopped and started.
+            started.push(Step::Start { node: node.clone() });
+            self.run_steps(&renewals(&started, &self.beside(id))).await?;
             detail.push(how);
             expects.push(expect::Expect::Follows { node });
         }
         let mut seen = Seen::medians(self.open.get(&id).map_or(&[], |open| &open.pulses_measured));
         seen.and(expect::check(&self.fabric, &expects).await?);
+        self.renew_once_serving(id, &started).await?;
         let detail = if detail.is_empty() { "nothing to undo".to_owned() } else { detail.join("; ") };
         Ok(Told { detail, seen, effective_ns: Some(effective_ns) })
     }
@@ -583,7 +609,15 @@ fn undone(steps: &[Step]) -> Vec<String> {
         Step::Uncut { pairs } => format!("{} directed pairs reconnected", pairs.len()),
         Step::Thaw { node } => format!("{node} thawed"),
         Step::Start { node } => format!("{node} started"),
-        Step::Cut { .. } | Step::Kill { .. } | Step::AskToEnd { .. } | Step::Terminate { .. } | Step::Freeze { .. } => {
+        Step::Unload { node, .. } => format!("the load of {node} ended"),
+        Step::Unlimit { node, .. } => format!("{node} has its limit back"),
+        Step::Load { .. }
+        | Step::Limit { .. }
+        | Step::Cut { .. }
+        | Step::Kill { .. }
+        | Step::AskToEnd { .. }
+        | Step::Terminate { .. }
+        | Step::Freeze { .. } => {
             format!("{step:?}")
         }
     };

@@ -24,6 +24,16 @@ pub enum Kind {
     RollingRestart,
     /// The primary is killed and a replica promoted in its place.
     Failover,
+    /// Processor time is taken.
+    Cpu,
+    /// Memory is taken.
+    Memory,
+    /// Connections to the server are taken.
+    Connections,
+    /// The servers can open no more files.
+    FileLimit,
+    /// The servers can start no more processes.
+    Threads,
     /// Packets between hosts are dropped.
     Partition,
     /// A partition that comes and goes.
@@ -36,19 +46,22 @@ pub enum Kind {
 pub enum Family {
     /// What runs on a node.
     Process,
+    /// What a node has only so much of.
+    Resource,
     /// What is between nodes, and between nodes and clients.
     Network,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Process, Self::Network];
+    pub const ALL: [Self; 3] = [Self::Process, Self::Resource, Self::Network];
 
     /// Its word in `--faults`, where it stands for all kinds of it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Process => "process",
+            Self::Resource => "resource",
             Self::Network => "network",
         }
     }

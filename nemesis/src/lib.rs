@@ -51,7 +51,8 @@ pub use event::{Measured, NemesisEvent, NemesisStage};
 pub use execute::{Failure, Nemesis, Outcome};
 pub use fabric::{Fabric, FabricError};
 pub use faults::{
-    Clients, CrashLoop, FailoverPlan, Fault, Flap, Order, Rejoin, RestartStorm, RollingRestart, Terminate,
+    Clients, Connections, Cpu, CpuAmount, CrashLoop, FailoverPlan, Fault, FileLimit, Flap, Memory, Order, Rejoin,
+    RestartStorm, RollingRestart, Terminate,
 };
 pub use guardian::{Guardian, guardian_main};
 pub use heal::{CleanUp, HealError, HealOutcome, Healed, UndoCommand, heal, internal_undo, leftovers};

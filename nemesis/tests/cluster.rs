@@ -4,7 +4,7 @@
 
 use std::{ffi::OsString, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
-use schism_cluster::{Cluster, ClusterSpec, RecoveryGoal, internal_exec, sandbox};
+use schism_cluster::{Cluster, ClusterSpec, RecoveryGoal, internal_exec, internal_load, sandbox};
 use schism_nemesis::{Healer, Ledger, Nemesis, NemesisStage, Schedule};
 use schism_seed::Seed;
 use tokio::{
@@ -36,6 +36,8 @@ const CASES: &[Case] = &[
     case!("basic-redis", "redis/sentinel"),
     case!("restart-postgres", "postgres/sync"),
     case!("restart-redis", "redis/sentinel"),
+    case!("resource-postgres", "postgres/async"),
+    case!("resource-redis", "redis/sentinel"),
 ];
 
 fn main() -> ExitCode {
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
     let result = match args.first().map_or("", String::as_str) {
         "inside" => inside(Path::new(&args[1]), &args[2], &args[3]),
         "internal-exec" => internal_exec(&args[1]).map_err(Into::into),
+        "internal-load" => internal_load(&args[1]).map_err(Into::into),
         _ if args.iter().any(|arg| arg == "--list") => {
             // What a test runner that lists tests before it runs them expects; all of this file is one test.
             if !args.iter().any(|arg| arg == "--ignored") {

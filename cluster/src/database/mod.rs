@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
 use crate::cluster::Claim;
@@ -55,6 +56,14 @@ impl Backend {
         match self {
             Self::Postgres(postgres) => postgres.one_primary().await,
             Self::Redis(redis) => redis.one_primary().await,
+        }
+    }
+
+    /// Whether a new client that comes on this connection is served.
+    pub(crate) async fn serves(&self, stream: TcpStream) -> Result<(), String> {
+        match self {
+            Self::Postgres(_) => postgres::serves(stream).await,
+            Self::Redis(_) => redis::serves(stream).await,
         }
     }
 

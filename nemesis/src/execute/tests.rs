@@ -70,7 +70,11 @@ impl Fake {
             Step::Cut { pairs } => state.cut.extend(pairs.iter().cloned()),
             Step::Uncut { pairs } => state.cut.retain(|pair| !pairs.contains(pair)),
             Step::Kill { .. } if state.lies.kill_is_survived => {}
-            Step::AskToEnd { .. } => {}
+            Step::AskToEnd { .. }
+            | Step::Load { .. }
+            | Step::Unload { .. }
+            | Step::Limit { .. }
+            | Step::Unlimit { .. } => {}
             Step::Kill { node } | Step::Terminate { node, .. } => {
                 state.dead.insert(node.clone());
                 state.frozen.remove(node);
@@ -99,6 +103,10 @@ fn name(step: &Step) -> String {
         Step::Uncut { pairs } => format!("uncut {}", pairs.len()),
         Step::Kill { node } => format!("kill {node}"),
         Step::AskToEnd { node } => format!("ask {node} to end"),
+        Step::Load { node, id, .. } => format!("load {node} {id}"),
+        Step::Unload { node, id } => format!("unload {node} {id}"),
+        Step::Limit { node, .. } => format!("limit {node}"),
+        Step::Unlimit { node, .. } => format!("unlimit {node}"),
         Step::Terminate { node, .. } => format!("terminate {node}"),
         Step::Start { node } => format!("start {node}"),
         Step::Freeze { node } => format!("freeze {node}"),

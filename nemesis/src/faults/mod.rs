@@ -3,11 +3,13 @@
 
 mod network;
 mod process;
+mod resource;
 mod restart;
 
 pub use network::{Clients, Flap};
 pub(crate) use process::kill;
 pub use process::{FailoverPlan, Rejoin};
+pub use resource::{Connections, Cpu, CpuAmount, FileLimit, Memory};
 pub use restart::{CrashLoop, Order, RestartStorm, RollingRestart, Terminate};
 
 use schism_seed::Stream;
@@ -19,7 +21,7 @@ use crate::{
 };
 
 /// All kinds by family, in the order in which they are listed.
-pub(crate) const FAMILIES: [&[KindInfo]; 3] = [process::KINDS, restart::KINDS, network::KINDS];
+pub(crate) const FAMILIES: [&[KindInfo]; 4] = [process::KINDS, restart::KINDS, resource::KINDS, network::KINDS];
 
 /// What is done, with its options.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +40,16 @@ pub enum Fault {
     RollingRestart(RollingRestart),
     /// A replica is promoted in the primary's place.
     Failover(FailoverPlan),
+    /// Processor time is taken.
+    Cpu(Cpu),
+    /// Memory is taken.
+    Memory(Memory),
+    /// Connections are taken.
+    Connections(Connections),
+    /// Descriptors are limited.
+    FileLimit(FileLimit),
+    /// Processes and threads are limited.
+    Threads,
     /// Cut; lifted at the end.
     Partition {
         /// On which side the clients are.
@@ -59,6 +71,11 @@ impl Fault {
             Self::CrashLoop(_) => Kind::CrashLoop,
             Self::RollingRestart(_) => Kind::RollingRestart,
             Self::Failover(_) => Kind::Failover,
+            Self::Cpu(_) => Kind::Cpu,
+            Self::Memory(_) => Kind::Memory,
+            Self::Connections(_) => Kind::Connections,
+            Self::FileLimit(_) => Kind::FileLimit,
+            Self::Threads => Kind::Threads,
             Self::Partition { .. } => Kind::Partition,
             Self::Flap(_) => Kind::Flap,
         }
@@ -74,6 +91,11 @@ impl Fault {
             Kind::CrashLoop => Self::CrashLoop(CrashLoop::drawn(stream)),
             Kind::RollingRestart => Self::RollingRestart(RollingRestart::drawn(stream)),
             Kind::Failover => Self::Failover(FailoverPlan::default()),
+            Kind::Cpu => Self::Cpu(Cpu::drawn(stream)),
+            Kind::Memory => Self::Memory(Memory::drawn(stream)),
+            Kind::Connections => Self::Connections(Connections { count: None }),
+            Kind::FileLimit => Self::FileLimit(FileLimit::drawn(stream)),
+            Kind::Threads => Self::Threads,
             Kind::Partition => Self::Partition { clients: Clients::default() },
             Kind::Flap => Self::Flap(Flap::drawn(stream)),
         }
@@ -90,6 +112,11 @@ impl Fault {
             Kind::CrashLoop => Self::CrashLoop(CrashLoop::read(&mut options)?),
             Kind::RollingRestart => Self::RollingRestart(RollingRestart::read(&mut options)?),
             Kind::Failover => Self::Failover(FailoverPlan::read(&mut options)?),
+            Kind::Cpu => Self::Cpu(Cpu::read(&mut options)?),
+            Kind::Memory => Self::Memory(Memory::read(&mut options)?),
+            Kind::Connections => Self::Connections(Connections::read(&mut options)?),
+            Kind::FileLimit => Self::FileLimit(FileLimit::read(&mut options)?),
+            Kind::Threads => Self::Threads,
             Kind::Partition => Self::Partition { clients: network::read_clients(target, &mut options)? },
             Kind::Flap => Self::Flap(Flap::read(target, &mut options)?),
         };
@@ -101,7 +128,11 @@ impl Fault {
     pub(crate) fn write(&self) -> Options {
         let mut options = Options::default();
         match self {
-            Self::Kill | Self::Pause => {}
+            Self::Kill | Self::Pause | Self::Threads => {}
+            Self::Cpu(cpu) => cpu.write(&mut options),
+            Self::Memory(memory) => memory.write(&mut options),
+            Self::Connections(connections) => connections.write(&mut options),
+            Self::FileLimit(limit) => limit.write(&mut options),
             Self::Terminate(terminate) => terminate.write(&mut options),
             Self::RestartStorm(storm) => storm.write(&mut options),
             Self::CrashLoop(crash_loop) => crash_loop.write(&mut options),
@@ -128,6 +159,11 @@ impl Fault {
             Self::CrashLoop(crash_loop) => crash_loop.inject(scene),
             Self::RollingRestart(rolling) => rolling.inject(scene),
             Self::Failover(plan) => plan.inject(scene),
+            Self::Cpu(cpu) => cpu.inject(scene),
+            Self::Memory(memory) => memory.inject(scene),
+            Self::Connections(connections) => connections.inject(scene),
+            Self::FileLimit(limit) => limit.inject(scene),
+            Self::Threads => resource::threads(scene),
             Self::Partition { clients } => network::partition(scene, *clients),
             Self::Flap(flap) => flap.inject(scene),
         }

@@ -7,6 +7,7 @@ mod sql;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
 use self::sql::{Row, Sql};
@@ -14,7 +15,7 @@ use super::{ANSWER_WITHIN, CLAIM_WITHIN, Fabric, Program};
 use crate::cluster::{Claim, ClaimedRole};
 use crate::error::ClusterError;
 use crate::info::{ClusterSpec, NodeInfo, SandboxInfo};
-use crate::link::Link;
+use crate::link::{Link, Protocol as _};
 use crate::sandbox::ServerBinary;
 use crate::target::{TargetName, Topology};
 
@@ -174,6 +175,11 @@ impl Postgres {
         }
         Ok(())
     }
+}
+
+/// Whether a new session is let in and gets an answer.
+pub(crate) async fn serves(stream: TcpStream) -> Result<(), String> {
+    Sql::open(stream).await?.ask("SELECT 1".to_owned()).await.map(drop)
 }
 
 async fn claim(link: &Link<Sql>, limit: Duration) -> Claim {

@@ -6,6 +6,7 @@ mod files;
 use std::net::Ipv4Addr;
 
 use ::redis::Value;
+use tokio::net::TcpStream;
 
 use self::command::{Commands, Role, field, words};
 use self::files::{MASTER, Settings};
@@ -13,7 +14,7 @@ use super::{ANSWER_WITHIN, CLAIM_WITHIN, Fabric, Program};
 use crate::cluster::{Claim, ClaimedRole};
 use crate::error::ClusterError;
 use crate::info::ClusterSpec;
-use crate::link::Link;
+use crate::link::{Link, Protocol as _};
 use crate::sandbox::ServerBinary;
 use crate::target::Topology;
 
@@ -69,6 +70,11 @@ impl Plan {
         };
         Ok(Self { server, sentinel, settings })
     }
+}
+
+/// Whether a new client is let in and gets an answer.
+pub(crate) async fn serves(stream: TcpStream) -> Result<(), String> {
+    Commands::open(stream).await?.ask(words(&["PING"])).await.map(drop)
 }
 
 struct Node {
