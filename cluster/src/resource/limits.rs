@@ -14,6 +14,7 @@ use nix::libc;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Doing, StepError};
+use crate::exec::{SERVER_UID, can_become};
 use crate::info::NodeInfo;
 use crate::{proc, process};
 
@@ -90,6 +91,10 @@ fn read(node: &NodeInfo, limited: Limited) -> Option<Notes> {
 
 /// Lowers the limit of every process of the node's servers. Those that have it already are left as they are.
 pub(crate) fn limit(node: &NodeInfo, limited: Limited, spare: u64) -> Result<(), StepError> {
+    as_servers_user(|| lower(node, limited, spare)).doing(|| "become the servers' user".to_owned())?
+}
+
+fn lower(node: &NodeInfo, limited: Limited, spare: u64) -> Result<(), StepError> {
     let what = || format!("limit the {} of {}", limited.name(), node.name);
     let mut notes = read(node, limited).unwrap_or_default();
     let mut mains = Vec::new();
@@ -129,6 +134,10 @@ pub(crate) fn limit(node: &NodeInfo, limited: Limited, spare: u64) -> Result<(),
 
 /// Gives the servers that still run, and their children, the limit that they had.
 pub(crate) fn unlimit(node: &NodeInfo, limited: Limited) -> Result<(), StepError> {
+    as_servers_user(|| give_back(node, limited)).doing(|| "become the servers' user".to_owned())?
+}
+
+fn give_back(node: &NodeInfo, limited: Limited) -> Result<(), StepError> {
     let what = || format!("give {} its {} back", node.name, limited.name());
     let Some(notes) = read(node, limited) else { return Ok(()) };
     for lowered in notes.values() {
@@ -197,6 +206,28 @@ fn ignore_gone(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
+/// Runs something in a thread whose real user is the servers'. A process may change the limits of those of its own user
+/// (prlimit(2)); for another's it needs CAP_SYS_RESOURCE, which root in a container may lack. The effective user stays
+/// root, for the files that it reads. Without other users in our user namespace the servers are of ours already.
+fn as_servers_user<T: Send>(act: impl FnOnce() -> T + Send) -> io::Result<T> {
+    let become_it = || -> io::Result<()> {
+        if !can_become(SERVER_UID)? {
+            return Ok(());
+        }
+        const KEEP: libc::c_long = -1;
+        for call in [libc::SYS_setresgid, libc::SYS_setresuid] {
+            // SAFETY: plain system calls. Not through libc, which would change the user of all threads.
+            if unsafe { libc::syscall(call, libc::c_long::from(SERVER_UID), KEEP, KEEP) } != 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    };
+    let run = || become_it().map(|()| act());
+    let joined = std::thread::scope(|scope| scope.spawn(run).join());
+    joined.unwrap_or_else(|_| Err(io::Error::other("the thread panicked")))
+}
+
 fn soft(pid: u32, limited: Limited) -> io::Result<u64> {
     prlimit(pid, limited, None).map(|limit| limit.rlim_cur)
 }
@@ -219,6 +250,10 @@ fn prlimit(pid: u32, limited: Limited, new: Option<libc::rlimit>) -> io::Result<
 
 /// How many more descriptors the node's servers may open: of several the one that may open most.
 pub(crate) fn free_descriptors(node: &NodeInfo) -> Result<f64, String> {
+    as_servers_user(|| most_free_descriptors(node)).map_err(|error| error.to_string())?
+}
+
+fn most_free_descriptors(node: &NodeInfo) -> Result<f64, String> {
     let mut most = None;
     for process in &node.processes {
         let Some(pid) = process::main_pid(node, &process.name) else { continue };
@@ -234,8 +269,9 @@ pub(crate) fn free_descriptors(node: &NodeInfo) -> Result<f64, String> {
 /// In how many of the node's servers the kernel would let a new process or thread start: in percent.
 pub(crate) fn may_start_processes(node: &NodeInfo) -> Result<f64, String> {
     let mains = node.processes.iter().filter_map(|process| process::main_pid(node, &process.name));
-    let limits = mains.map(|pid| soft(pid, Limited::Processes)).collect::<io::Result<Vec<_>>>();
-    let limits = limits.map_err(|error| error.to_string())?;
+    let mains: Vec<u32> = mains.collect();
+    let limits = || mains.iter().map(|pid| soft(*pid, Limited::Processes)).collect::<io::Result<Vec<_>>>();
+    let limits = as_servers_user(limits).and_then(|limits| limits).map_err(|error| error.to_string())?;
     if limits.is_empty() {
         return Err(format!("{} has no server process", node.name));
     }
