@@ -84,6 +84,12 @@ pub(crate) enum Command {
         /// What to serve, as JSON.
         spec: String,
     },
+    /// Starts a load that uses up what a server needs, or is one.
+    #[command(hide = true)]
+    InternalLoad {
+        /// What to do, as JSON.
+        order: String,
+    },
     /// Runs the undo steps of a fault inside the sandbox.
     #[command(hide = true)]
     InternalUndo {

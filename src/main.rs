@@ -83,6 +83,10 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
             schism_cluster::internal_fuse(&spec)?;
             Ok(exit::VALID)
         }
+        Command::InternalLoad { order } => {
+            schism_cluster::internal_load(&order)?;
+            Ok(exit::VALID)
+        }
         Command::InternalUndo { ledger, fault_id } => {
             schism_nemesis::internal_undo(&ledger, fault_id)?;
             Ok(exit::VALID)

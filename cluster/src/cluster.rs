@@ -18,11 +18,14 @@ use crate::link::LinkThread;
 use crate::network::Host;
 use crate::step::Step;
 use crate::target::TargetName;
-use crate::{clock, disk, fuse, nft, process, sandbox, start, switch};
+use crate::{clock, disk, fuse, nft, process, resource, sandbox, start, switch};
 
 /// Nothing listens there: a probe is answered by the other host's kernel, whatever its processes are doing, and costs
 /// the database no connection.
 pub(crate) const PROBE_PORT: u16 = 1;
+
+/// How long a new client waits until it counts as one that is not served.
+const SERVED_WITHIN: Duration = Duration::from_millis(700);
 
 /// What a node says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -205,6 +208,29 @@ impl Cluster {
         self.fabric.hosts.get(name).map(|host| &**host).ok_or_else(|| format!("there is no host {name:?}"))
     }
 
+    /// How many of three clients that come now the node's server serves. They come from the node itself, so that no
+    /// partition can hide it.
+    pub(crate) async fn served_clients(&self, node: &str) -> Result<f64, String> {
+        let (host, _) = self.host_and_address(node, node)?;
+        let to = SocketAddrV4::new(Ipv4Addr::LOCALHOST, self.client_port());
+        let served = async || {
+            let stream = host.connect(to).await.map_err(|error| error.to_string())?;
+            self.backend.serves(stream).await
+        };
+        let bounded = async || tokio::time::timeout(SERVED_WITHIN, served()).await.is_ok_and(|served| served.is_ok());
+        let (first, second, third) = tokio::join!(bounded(), bounded(), bounded());
+        Ok([first, second, third].into_iter().map(u8::from).map(f64::from).sum())
+    }
+
+    /// Whether the server starts a process for every client.
+    pub(crate) const fn forks_for_clients(&self) -> bool {
+        matches!(self.backend, Backend::Postgres(_))
+    }
+
+    pub(crate) fn node(&self, name: &str) -> Result<&NodeInfo, String> {
+        self.fabric.info.node(name).ok_or_else(|| format!("there is no node {name:?}"))
+    }
+
     pub(crate) fn host_and_address(&self, from: &str, to: &str) -> Result<(&Host, Ipv4Addr), String> {
         match (self.fabric.hosts.get(from), self.fabric.info.address(to)) {
             (Some(host), Some(address)) => Ok((host, address)),
@@ -247,6 +273,8 @@ impl Cluster {
             let mut found = switch::remains()?;
             found.extend(clock::remains(&info)?);
             for node in &info.nodes {
+                found.extend(resource::remains(node));
+                found.extend(resource::limited(node));
                 found.extend(disk::remains(&info, node).doing(|| format!("look at the disk of {}", node.name))?);
             }
             found.extend(fuse::remains(&info.nodes));

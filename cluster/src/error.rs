@@ -109,8 +109,8 @@ pub enum StepError {
     /// The node is frozen: what is started in it would freeze too.
     #[error("{0} is frozen; thaw it first")]
     Frozen(String),
-    /// The node has no process that could be frozen.
-    #[error("{0} is dead already")]
+    /// The node has no process to which something could be done.
+    #[error("{0} is dead: there is nothing to be done to it")]
     Dead(String),
     /// The node's processes did not reach the wanted state in time.
     #[error("{node} was not {wanted} within {limit_ms} ms")]
@@ -125,6 +125,14 @@ pub enum StepError {
     /// A wall clock could not be set or reset.
     #[error("{node}: cannot set the clock: {reason}")]
     Clock {
+        /// The node.
+        node: String,
+        /// Why.
+        reason: String,
+    },
+    /// A load of ours did not start, or did not use up what was asked for.
+    #[error("{node}: cannot start the load: {reason}")]
+    Load {
         /// The node.
         node: String,
         /// Why.
@@ -189,6 +197,9 @@ pub enum ExecError {
         /// What came back.
         reason: String,
     },
+    /// A load did not become ready.
+    #[error("{0}")]
+    Load(String),
     /// The program could not be run.
     #[error("cannot run {}: {source}", program.display())]
     Program {

@@ -115,6 +115,20 @@ pub struct ProcessSpec {
     /// Said to it on every start, for what no configuration file can express.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub greeting: Option<Greeting>,
+    /// What asks it to shut down in order.
+    #[serde(default)]
+    pub stop_signal: StopSignal,
+}
+
+/// The signal that asks a server to shut down in order, without waiting for its clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StopSignal {
+    /// SIGTERM: almost every server.
+    #[default]
+    Term,
+    /// SIGINT: PostgreSQL's fast shutdown. Its SIGTERM is the smart one, which waits for clients that may never leave.
+    Int,
 }
 
 /// A line sent to a server once it listens.

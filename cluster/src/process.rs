@@ -13,6 +13,7 @@ use crate::cluster::NodeState;
 use crate::error::{Doing, StepError};
 use crate::info::NodeInfo;
 use crate::proc;
+use crate::resource;
 use crate::sandbox::cgroup;
 
 /// Both take milliseconds; a node that needs longer has a process that the kernel cannot stop.
@@ -52,6 +53,9 @@ pub(crate) fn kill_all(node: &NodeInfo) -> Result<(), StepError> {
         }
         Ok(pids.is_empty())
     })?;
+    if node.cgroup.is_none() {
+        resource::kill_all(node)?;
+    }
     // A frozen node that is killed is dead, not frozen: what is started in it later has to run.
     Ok(node.cgroup.as_ref().map_or(Ok(()), |cgroup| cgroup::write(cgroup, "cgroup.freeze", "0")).doing(what)?)
 }
@@ -65,6 +69,7 @@ pub(crate) fn freeze(node: &NodeInfo) -> Result<(), StepError> {
         cgroup::write(cgroup, "cgroup.freeze", "1").doing(what)?;
         return wait(node, "frozen", || cgroup::event(cgroup, "frozen"));
     }
+    resource::stop_all(node);
     let mut before = Vec::new();
     wait(node, "frozen", || {
         let pids = pids(node)?;
@@ -83,6 +88,7 @@ pub(crate) fn thaw(node: &NodeInfo) -> Result<(), StepError> {
         cgroup::write(cgroup, "cgroup.freeze", "0").doing(what)?;
         return wait(node, "thawed", || cgroup::event(cgroup, "frozen").map(|frozen| !frozen));
     }
+    resource::continue_all(node);
     wait(node, "thawed", || {
         let stopped: Vec<u32> = pids(node)?.into_iter().filter(|pid| is_stopped(*pid)).collect();
         send(&stopped, Signal::SIGCONT);

@@ -13,8 +13,9 @@ use crate::error::{Doing, StepError};
 use crate::exec::ExecSpec;
 use crate::fuse::DiskRule;
 use crate::info::{NodeInfo, ProcessSpec, SandboxInfo};
+use crate::resource::{Limited, Work};
 use crate::switch::{self, Rule, Shaping};
-use crate::{fuse, nft, path, process};
+use crate::{ending, fuse, nft, path, process, resource};
 
 /// The helper needs milliseconds, or its greeting's five seconds.
 const STARTED_WITHIN: Duration = Duration::from_secs(10);
@@ -44,10 +45,56 @@ pub enum Step {
         /// The node.
         node: String,
     },
+    /// Asks the node's main processes to shut down in order, by the signal that does so (SIGTERM; for PostgreSQL SIGINT,
+    /// its fast shutdown). Does not wait: for several nodes that go down together, before [`Step::Terminate`].
+    AskToEnd {
+        /// The node.
+        node: String,
+    },
+    /// Asks the node's main processes to shut down in order, waits, and sends SIGKILL to what is left then. Returns
+    /// when nothing is left.
+    Terminate {
+        /// The node.
+        node: String,
+        /// How long they have, in milliseconds, at most 9000.
+        grace_ms: u64,
+    },
     /// Starts those processes of the node that are not running; does not wait until they serve.
     Start {
         /// The node.
         node: String,
+    },
+    /// Starts a load, and returns once it has used up what was asked for. One that runs is left alone.
+    Load {
+        /// The node that lacks what the load uses up.
+        node: String,
+        /// Tells it from other loads.
+        id: u32,
+        /// What it does.
+        work: Work,
+    },
+    /// Ends a load. One that is not there is no error.
+    Unload {
+        /// The node.
+        node: String,
+        /// Which.
+        id: u32,
+    },
+    /// Lowers a limit of all processes of the node's servers to what they have and a few more. A dead node is an error.
+    Limit {
+        /// The node.
+        node: String,
+        /// Of what.
+        limited: Limited,
+        /// How many more of them each process may have; processes may have none.
+        spare: u64,
+    },
+    /// Gives the processes of the node's servers the limit that they had. One that is not lowered is no error.
+    Unlimit {
+        /// The node.
+        node: String,
+        /// Of what.
+        limited: Limited,
     },
     /// Stops the node's processes in mid-instruction; its kernel goes on answering (connections open, then hang).
     /// A dead node is an error: the fault would not bite.
@@ -142,8 +189,14 @@ impl Step {
         match self {
             Self::Cut { pairs } => nft::cut(&addresses(info, pairs)?),
             Self::Uncut { pairs } => nft::uncut(&addresses(info, pairs)?),
-            Self::Kill { node } => process::kill_all(find(info, node)?),
+            Self::Kill { node } => ending::kill(find(info, node)?),
+            Self::AskToEnd { node } => ending::ask(find(info, node)?),
+            Self::Terminate { node, grace_ms } => ending::terminate(find(info, node)?, *grace_ms),
             Self::Start { node } => start_node(info, find(info, node)?),
+            Self::Load { node, id, work } => resource::start(info, find(info, node)?, *id, work),
+            Self::Unload { node, id } => resource::stop(find(info, node)?, *id),
+            Self::Limit { node, limited, spare } => resource::limit(find(info, node)?, *limited, *spare),
+            Self::Unlimit { node, limited } => resource::unlimit(find(info, node)?, *limited),
             Self::Freeze { node } => process::freeze(find(info, node)?),
             Self::Thaw { node } => process::thaw(find(info, node)?),
             Self::Restart { node } => restart_node(info, find(info, node)?),
@@ -182,6 +235,10 @@ fn restart_node(info: &SandboxInfo, node: &NodeInfo) -> Result<(), StepError> {
 }
 
 fn start_node(info: &SandboxInfo, node: &NodeInfo) -> Result<(), StepError> {
+    {
+        let _lock = process::lock(node)?;
+        ending::finish(node)?;
+    }
     node.processes.iter().try_for_each(|process| start_process(info, node, process))
 }
 

@@ -7,6 +7,7 @@
 //! sandbox sink                         reads one connection to its end
 //! sandbox capabilities                 what this machine can do
 //! sandbox step INFO STEP               one step inside a sandbox that was entered from outside
+//! sandbox internal-load ORDER          starts a load, or is one (see `schism_cluster::internal_load`)
 //! sandbox internal-exec SPEC           starts a server (see `schism_cluster::internal_exec`)
 //! sandbox internal-switch DIRECTORY    becomes the switch (see `schism_cluster::internal_switch`)
 //! sandbox internal-fuse SPEC           serves a data directory (see `schism_cluster::internal_fuse`)
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         ["internal-exec", spec] => helped(schism_cluster::internal_exec(spec)),
         ["internal-switch", directory] => helped(schism_cluster::internal_switch(directory)),
         ["internal-fuse", spec] => helped(schism_cluster::internal_fuse(spec)),
+        ["internal-load", order] => helped(schism_cluster::internal_load(order)),
         ["sink"] => {
             inside::links::sink();
             ExitCode::SUCCESS

@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use crate::{
-    Entry, Fault, Healer, Kind, Ledger, Limits, NemesisEvent, NemesisStage, Schedule, Signals, Target, When,
+    Entry, Fault, Healer, Kind, Ledger, Limits, Measured, NemesisEvent, NemesisStage, Schedule, Signals, Target, When,
     condition::{Present, Run, Watch},
     expect,
     expect::Seen,
@@ -28,7 +28,7 @@ use crate::{
     injection::{Injection, Scene},
     ledger::Record,
     limits::Hurt,
-    overlap::{Undo, expect_beside, renewals, starts, undo_beside, withholds},
+    overlap::{Undo, expect_beside, renewals, renewals_once_serving, starts, undo_beside, withholds},
     process,
     target::{self, NodeClaim, Role},
 };
@@ -90,6 +90,8 @@ struct OpenFault {
     rejoin: Option<String>,
     /// Pulses that took hold.
     pulses_done: usize,
+    /// What was measured of them.
+    pulses_measured: Vec<Measured>,
     /// Healing it has failed already; said once.
     said_unhealed: bool,
 }
@@ -343,10 +345,12 @@ impl<F: Fabric> Nemesis<F> {
                 return false;
             }
         };
+        let primary = if entry.fault.wants_primary() { self.present_primary().await } else { None };
         let injection = entry.fault.inject(&Scene {
             target: &entry.target,
             chosen: &chosen,
             nodes: self.fabric.node_names(),
+            primary: primary.as_deref(),
             draw: entry.draw,
             id: entry.id,
             for_ms: entry.for_ms,
@@ -409,6 +413,12 @@ impl<F: Fabric> Nemesis<F> {
         }
     }
 
+    /// Who claims to be primary just now.
+    async fn present_primary(&self) -> Option<String> {
+        let claims = self.claims(&Target::Primary).await;
+        target::resolve(&Target::Primary, &claims, 0).ok()?.pop()
+    }
+
     /// Every node's claim in node order; only the names when the target does not depend on what they say.
     async fn claims(&self, target: &Target) -> Vec<NodeClaim> {
         let asked = matches!(target, Target::Primary | Target::Replica);
@@ -452,6 +462,7 @@ impl<F: Fabric> Nemesis<F> {
                 intent_uptime_ms,
                 rejoin: None,
                 pulses_done: 0,
+                pulses_measured: vec![],
                 said_unhealed: false,
             },
         );
@@ -495,7 +506,9 @@ impl<F: Fabric> Nemesis<F> {
     /// When the fault has its pulse of this number; `None` when it is over or has no more.
     fn pulse_at(&self, id: u32, number: usize) -> Option<u64> {
         let open = self.open.get(&id)?;
-        Some(open.begin_ms + open.injection.pulses.get(number)?.after_ms)
+        let after_ms = open.injection.pulses.get(number)?.after_ms;
+        let since_ms = if open.injection.chained { self.now_ns() / 1_000_000 } else { open.begin_ms };
+        Some(since_ms + after_ms)
     }
 
     /// One pulse of a fault in force. One that fails is told; the fault goes on and is undone at its end as planned.
@@ -508,12 +521,20 @@ impl<F: Fabric> Nemesis<F> {
         let result = match self.run_and_renew(id, &steps).await {
             Ok(_) => {
                 let expects = expect_beside(&pulse.bites, &self.beside(id));
-                expect::check(&self.fabric, &expects).await.map(drop)
+                match expect::check(&self.fabric, &expects).await {
+                    Ok(seen) => self.renew_once_serving(id, &steps).await.map(|()| seen),
+                    Err(problem) => Err(problem),
+                }
             }
             Err(problem) => Err(problem),
         };
         match result {
-            Ok(()) => self.open.get_mut(&id).into_iter().for_each(|open| open.pulses_done += 1),
+            Ok(seen) => {
+                if let Some(open) = self.open.get_mut(&id) {
+                    open.pulses_done += 1;
+                    open.pulses_measured.extend(seen.measured);
+                }
+            }
             Err(problem) => self.fail(&entry, victims, format!("{} ms after its beginning: {problem}", pulse.after_ms)),
         }
     }
@@ -535,6 +556,17 @@ impl<F: Fabric> Nemesis<F> {
         let effective_ns = self.run_steps(steps).await?;
         self.run_steps(&renewals(steps, &self.beside(id))).await?;
         Ok(effective_ns)
+    }
+
+    /// What other faults have to do again to nodes that these steps started, and what they could not start with.
+    async fn renew_once_serving(&self, id: u32, steps: &[Step]) -> Result<(), String> {
+        let again = renewals_once_serving(steps, &self.beside(id));
+        for step in again {
+            let Step::Limit { node, .. } = &step else { continue };
+            expect::check(&self.fabric, &[expect::Expect::Answers { node: node.clone() }]).await?;
+            self.run_steps(std::slice::from_ref(&step)).await?;
+        }
+        Ok(())
     }
 
     /// Whoever was stopped between writing the intent and acting on it may act after the guardian has undone it: what
@@ -607,6 +639,7 @@ impl<F: Fabric> Nemesis<F> {
         self.run_steps(&watching).await?;
         self.hand_over(id, withheld).await?;
         let mut detail = undone(&acting);
+        let mut started = acting;
         if !injection.pulses.is_empty() {
             let done = self.open.get(&id).map_or(0, |open| open.pulses_done);
             detail.push(format!("{done} of {} changes made while it was in force", injection.pulses.len()));
@@ -616,12 +649,14 @@ impl<F: Fabric> Nemesis<F> {
             let how = bounded(REJOIN_LIMIT, self.fabric.rejoin(&node)).await?;
             effective_ns = self.now_ns();
             // It was stopped and started.
-            let started = [Step::Start { node: node.clone() }];
+            started.push(Step::Start { node: node.clone() });
             self.run_steps(&renewals(&started, &self.beside(id))).await?;
             detail.push(how);
             expects.push(expect::Expect::Follows { node });
         }
-        let seen = expect::check(&self.fabric, &expects).await?;
+        let mut seen = Seen::medians(self.open.get(&id).map_or(&[], |open| &open.pulses_measured));
+        seen.and(expect::check(&self.fabric, &expects).await?);
+        self.renew_once_serving(id, &started).await?;
         let mut notes = self.fabric.take_notes(id).await;
         for fault in now.iter().filter_map(revived).filter(|&fault| fault != id) {
             notes.extend(self.fabric.take_notes(fault).await);
@@ -725,6 +760,8 @@ fn undone(steps: &[Step]) -> Vec<String> {
         Step::Disk { node, action: DiskStep::Revive { .. } } => format!("{node} started"),
         Step::Disk { node, action: DiskStep::Empty } => format!("the disk of {node} emptied"),
         Step::DiskUnrule { node, .. } => format!("rule on the files of {node} lifted"),
+        Step::Unload { node, .. } => format!("the load of {node} ended"),
+        Step::Unlimit { node, .. } => format!("{node} has its limit back"),
         other => format!("{other:?}"),
     };
     steps.iter().map(told).collect()

@@ -193,6 +193,19 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
+    /// What the changes of a fault measured while it was in force: of each quantity the median.
+    pub(crate) fn medians(measured: &[Measured]) -> Self {
+        let mut of_each: BTreeMap<&str, Vec<&Measured>> = BTreeMap::new();
+        measured.iter().for_each(|one| of_each.entry(&one.what).or_default().push(one));
+        let median = |(what, mut all): (&str, Vec<&Measured>)| {
+            all.sort_by(|one, other| one.got.total_cmp(&other.got));
+            let middle = all[all.len() / 2];
+            Measured { what: format!("{what}, median of {}", all.len()), ..middle.clone() }
+        };
+        let measured: Vec<Measured> = of_each.into_iter().map(median).collect();
+        Self { text: Told { expects: &[], measured: &measured }.to_string(), measured }
+    }
+
     /// This, and what was seen after it.
     pub(crate) fn and(&mut self, later: Self) {
         if !self.text.is_empty() && !later.text.is_empty() {
@@ -305,5 +318,14 @@ mod tests {
         assert_eq!(told(0.256), "x: asked 100 ms, got 0.26 ms");
         assert_eq!(told(-3_600_000.2), "x: asked 100 ms, got -3600000 ms");
         assert_eq!(told(0.0), "x: asked 100 ms, got 0 ms");
+    }
+
+    #[test]
+    fn of_what_pulses_measured_the_median_is_told() {
+        let one = |what: &str, got| Measured { what: what.into(), asked: 5.0, got, unit: "ms".into() };
+        let seen = Seen::medians(&[one("x", 9.0), one("y", 1.0), one("x", 4.0), one("x", 6.0)]);
+        let told = "x, median of 3: asked 5 ms, got 6 ms; y, median of 1: asked 5 ms, got 1 ms";
+        assert_eq!((seen.text.as_str(), seen.measured.len()), (told, 2));
+        assert_eq!(Seen::medians(&[]), Seen::default());
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) chosen: &'a [String],
     /// All nodes.
     pub(crate) nodes: &'a [String],
+    /// The node that claims to be primary, for faults whose order depends on it; `None` if nobody does.
+    pub(crate) primary: Option<&'a str>,
     /// A number drawn beforehand.
     pub(crate) draw: u64,
     /// The fault's number in the schedule: tells what it left in the cluster from what others did.
@@ -30,7 +32,7 @@ pub(crate) struct Scene<'a> {
 impl<'a> Scene<'a> {
     /// The first fault of a schedule, for ten seconds.
     pub(crate) const fn of(target: &'a Target, chosen: &'a [String], nodes: &'a [String]) -> Self {
-        Self { target, chosen, nodes, draw: 0, id: 0, for_ms: 10_000 }
+        Self { target, chosen, nodes, primary: None, draw: 0, id: 0, for_ms: 10_000 }
     }
 }
 
@@ -42,6 +44,9 @@ pub(crate) struct Injection {
     /// What happens later while it is in force, in order of time: a fault that comes and goes. The undo undoes it
     /// whenever it comes, in the middle of a pulse too.
     pub(crate) pulses: Vec<Pulse>,
+    /// Whether the time of each pulse counts from when the former was done and seen (the first: from when the fault was
+    /// in force), and not from the fault's planned beginning: for what must not begin before something else has ended.
+    pub(crate) chained: bool,
     /// What undoes it.
     pub(crate) undo: Vec<Step>,
     /// The nodes that it hurts.
@@ -57,7 +62,7 @@ pub(crate) struct Injection {
 /// Something that happens while a fault is in force.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Pulse {
-    /// When, counted from the fault's planned beginning.
+    /// When, counted from the fault's planned beginning, or as [`Injection::chained`] says.
     pub(crate) after_ms: u64,
     /// What is done.
     pub(crate) steps: Vec<Step>,

@@ -14,8 +14,26 @@ pub enum Kind {
     Kill,
     /// The node's processes stop being scheduled; they go on at the end.
     Pause,
+    /// Shut down in order; started again at the end.
+    Terminate,
+    /// Killed and started over and over.
+    RestartStorm,
+    /// Killed again soon after every start.
+    CrashLoop,
+    /// Every node in turn shut down in order and started.
+    RollingRestart,
     /// The primary is killed and a replica promoted in its place.
     Failover,
+    /// Processor time is taken.
+    Cpu,
+    /// Memory is taken.
+    Memory,
+    /// Connections to the server are taken.
+    Connections,
+    /// The servers can open no more files.
+    FileLimit,
+    /// The servers can start no more processes.
+    Threads,
     /// Packets between hosts are dropped.
     Partition,
     /// A partition that comes and goes.
@@ -78,6 +96,8 @@ pub enum Kind {
 pub enum Family {
     /// What runs on a node.
     Process,
+    /// What a node has only so much of.
+    Resource,
     /// What is between nodes, and between nodes and clients.
     Network,
     /// What a node takes the time for.
@@ -88,13 +108,14 @@ pub enum Family {
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Process, Self::Network, Self::Clock, Self::Storage];
+    pub const ALL: [Self; 5] = [Self::Process, Self::Resource, Self::Network, Self::Clock, Self::Storage];
 
     /// Its word in `--faults`, where it stands for all kinds of it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Process => "process",
+            Self::Resource => "resource",
             Self::Network => "network",
             Self::Clock => "clock",
             Self::Storage => "storage",

@@ -62,8 +62,9 @@ pub use event::{Measured, NemesisEvent, NemesisStage};
 pub use execute::{Failure, Nemesis, Outcome};
 pub use fabric::{Fabric, FabricError};
 pub use faults::{
-    BitFlip, Clients, ClockFault, ClockKind, Direction, DiskFull, FailoverPlan, Fault, Flap, IoFault, Links, Rejoin,
-    Shaping, StaleRestore, Truncate,
+    BitFlip, Clients, ClockFault, ClockKind, Connections, Cpu, CpuAmount, CrashLoop, Direction, DiskFull, FailoverPlan,
+    Fault, FileLimit, Flap, IoFault, Links, Memory, Order, Rejoin, RestartStorm, RollingRestart, Shaping, StaleRestore,
+    Terminate, Truncate,
 };
 pub use guardian::{Guardian, guardian_main};
 pub use heal::{CleanUp, HealError, HealOutcome, Healed, UndoCommand, heal, internal_undo, leftovers};

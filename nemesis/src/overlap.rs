@@ -2,7 +2,7 @@
 //! first to end would lift the second too, and thawing a node for one pause would end the other. The last one to end
 //! then undoes what they had in common.
 
-use schism_cluster::{Corruption, DatagramGauge, DiskStep, Gauge, Rule, Step};
+use schism_cluster::{Corruption, DatagramGauge, DiskStep, Gauge, Limited, Rule, Step, Work};
 
 use crate::{expect::Expect, grudge::Pairs};
 
@@ -31,12 +31,14 @@ enum Hold<'a> {
     Broken(&'a str),
     /// Its disk has no room.
     Full(&'a str),
+    /// Its servers can have no more of something.
+    Limited(&'a str, Limited),
 }
 
 /// What a step takes away until its undo. Cuts are apart: an undo may lift a part of one.
 fn takes(step: &Step) -> Vec<Hold<'_>> {
     match step {
-        Step::Kill { node } => vec![Hold::Dead(node)],
+        Step::Kill { node } | Step::Terminate { node, .. } => vec![Hold::Dead(node)],
         Step::Freeze { node } => vec![Hold::Frozen(node)],
         Step::Disk { node, action } => match action {
             DiskStep::PowerOff => vec![Hold::Dead(node), Hold::Broken(node)],
@@ -52,6 +54,7 @@ fn takes(step: &Step) -> Vec<Hold<'_>> {
             | DiskStep::Judge { .. } => vec![],
         },
         Step::SetClock { node, .. } => vec![Hold::Clock(node)],
+        Step::Limit { node, limited, .. } => vec![Hold::Limited(node, *limited)],
         _ => vec![],
     }
 }
@@ -75,6 +78,7 @@ fn gives(step: &Step) -> Option<Hold<'_>> {
             | DiskStep::Judge { .. } => None,
         },
         Step::ResetClock { node } => Some(Hold::Clock(node.as_str())),
+        Step::Unlimit { node, limited } => Some(Hold::Limited(node, *limited)),
         _ => None,
     }
 }
@@ -225,10 +229,45 @@ fn disturbs(laid: Laid<'_>, gauge: &Gauge) -> bool {
 /// What other faults in force have to do again to nodes that were started: what lives in a node's processes is lost
 /// with them. `others` are the steps of those faults.
 pub(crate) fn renewals(started: &[Step], others: &[&[Step]]) -> Vec<Step> {
-    let started = started.iter().filter_map(starts);
-    let others: Vec<&Step> = others.iter().copied().flatten().collect();
-    let has_clock = |node: &str| others.iter().any(|step| takes(step).contains(&Hold::Clock(node)));
-    started.filter(|node| has_clock(node)).map(|node| Step::RenewClock { node: (*node).to_owned() }).collect()
+    let all: Vec<&Step> = others.iter().copied().flatten().collect();
+    let has_clock = |node: &str| all.iter().any(|step| takes(step).contains(&Hold::Clock(node)));
+    let clocks = started.iter().filter_map(starts).filter(|node| has_clock(node));
+    let clocks = clocks.map(|node| Step::RenewClock { node: node.to_owned() });
+    let loads = again(started, others, |step| match step {
+        Step::Load { node, work, .. } if work.is_in_node() => Some(node),
+        _ => None,
+    });
+    clocks.chain(loads).collect()
+}
+
+/// The same, of what would keep a server from starting: to be done again once it serves.
+pub(crate) fn renewals_once_serving(started: &[Step], others: &[&[Step]]) -> Vec<Step> {
+    again(started, others, |step| if let Step::Limit { node, .. } = step { Some(node) } else { None })
+}
+
+fn again<'a>(started: &[Step], others: &[&'a [Step]], of: impl Fn(&'a Step) -> Option<&'a String>) -> Vec<Step> {
+    let is_started = |node: &str| started.iter().filter_map(starts).any(|other| other == node);
+    let others = others.iter().copied().flatten();
+    others.filter(|step| of(step).is_some_and(|node| is_started(node))).cloned().collect()
+}
+
+/// Whether one of these steps leaves the node's server nothing for a new client.
+fn starves(steps: &[&Step], node: &str) -> bool {
+    steps.iter().any(|step| match step {
+        Step::Load { node: other, work: Work::Connections { count: None }, .. } | Step::Limit { node: other, .. } => {
+            other == node
+        }
+        _ => false,
+    })
+}
+
+/// Whether one of these steps cuts somebody off from this node or from the client site beside it.
+fn cut_near(steps: &[&Step], node: &str) -> bool {
+    let site = node.replacen('n', "c", 1);
+    let near = |host: &String| host == node || *host == site;
+    steps
+        .iter()
+        .any(|step| matches!(step, Step::Cut { pairs } if pairs.iter().any(|(from, to)| near(from) || near(to))))
 }
 
 /// Leaves out the expectations that another fault in force contradicts.
@@ -257,11 +296,32 @@ pub(crate) fn expect_beside(expects: &[Expect], others: &[&[Step]]) -> Vec<Expec
         Expect::Measures { gauge: Gauge::DiskFree { node }, .. } => {
             !held(&Hold::Broken(node)) && !held(&Hold::Full(node))
         }
+        Expect::Measures { gauge: Gauge::ServedClients { node }, asked, .. } => {
+            !down(node) && (*asked == 0.0 || !starves(&others, node))
+        }
+        Expect::Measures {
+            gauge:
+                Gauge::FreeDescriptors { node }
+                | Gauge::ProcessStarts { node }
+                | Gauge::LoadCores { node, .. }
+                | Gauge::LoadMemory { node, .. },
+            ..
+        } => !down(node),
+        Expect::Measures { gauge: Gauge::LoadConnections { node, .. }, .. } => {
+            !down(node) && !starves(&others, node) && !cut_near(&others, node)
+        }
+        // Nothing of it ended, or it could not: the note is of another end.
+        Expect::Measures {
+            gauge: Gauge::OrderlyEnds { node } | Gauge::EndingTime { node } | Gauge::Lifetime { node },
+            ..
+        } => !down(node),
         Expect::Measures { gauge, .. } => ends_of(gauge).is_none_or(|(from, to)| {
             !cut_either_way(&others, from, to) && !rules_between(&others, from, to).any(|laid| disturbs(laid, gauge))
         }),
-        Expect::Running { node } | Expect::Answers { node } | Expect::Accepts { node } => {
-            !down(node) && !hampered(node)
+        Expect::Running { node } => !down(node) && !hampered(node),
+        // To be asked it must take a connection, where the old one ended with the server.
+        Expect::Answers { node } | Expect::Accepts { node } => {
+            !down(node) && !hampered(node) && !starves(&others, node)
         }
         _ => true,
     };
@@ -450,6 +510,56 @@ mod tests {
         assert_eq!(expect_beside(&expects, &[&full]), [answer(5.0)]);
         assert_eq!(expect_beside(&expects, &[&[disk("n1", DiskStep::ReadOnly)]]), []);
         assert_eq!(expect_beside(&expects, &[&[disk("n2", DiskStep::PowerOff)]]), expects);
+    }
+
+    #[test]
+    fn the_last_of_two_limits_gives_back_and_only_its_own_kind() {
+        let limit = |limited| Step::Limit { node: "n1".into(), limited, spare: 0 };
+        let undo = [Step::Unlimit { node: "n1".into(), limited: Limited::Files }];
+        assert_eq!(undo_beside(&undo, &[&[limit(Limited::Files)]]).now, []);
+        assert_eq!(undo_beside(&undo, &[&[limit(Limited::Processes)]]).now, undo);
+        // A dead or frozen server's can be given back.
+        let down = [Step::Kill { node: "n1".into() }, Step::Freeze { node: "n1".into() }];
+        assert_eq!(undo_beside(&undo, &[&down]).now, undo);
+        // Loads are told apart by their fault.
+        let unload = [Step::Unload { node: "n1".into(), id: 1 }];
+        let load = Step::Load { node: "n1".into(), id: 2, work: Work::Connections { count: None } };
+        assert_eq!(undo_beside(&unload, &[&[load]]).now, unload);
+    }
+
+    #[test]
+    fn what_is_lost_with_a_server_is_done_again_to_the_next() {
+        let load = |node: &str, work| Step::Load { node: node.into(), id: 3, work };
+        let cpu = Work::Cpu { threads: 1, busy_ppm: 1_000_000, nice: 0 };
+        let limit = Step::Limit { node: "n1".into(), limited: Limited::Files, spare: 0 };
+        let all = Work::Connections { count: None };
+        let others = [load("n1", cpu), load("n2", cpu), load("n1", all), limit.clone()];
+        let started = [start("n1"), thaw("n2")];
+        // A load at the client site outlives the server and takes its connections again by itself.
+        assert_eq!(renewals(&started, &[&others]), [load("n1", cpu)]);
+        assert_eq!(renewals_once_serving(&started, &[&others]), [limit]);
+        assert_eq!(renewals(&[], &[&others]), []);
+    }
+
+    #[test]
+    fn a_node_that_another_fault_starves_serves_nobody() {
+        let served = |asked: f64| Expect::Measures {
+            gauge: Gauge::ServedClients { node: "n1".into() },
+            asked,
+            bounds: asked..=asked,
+        };
+        let expects = [Expect::Answers { node: "n1".into() }, served(3.0), served(0.0)];
+        let load = |count| [Step::Load { node: "n1".into(), id: 3, work: Work::Connections { count } }];
+        assert_eq!(expect_beside(&expects, &[&load(None)]), [served(0.0)]);
+        assert_eq!(expect_beside(&expects, &[&load(Some(5))]), expects);
+        assert_eq!(expect_beside(&expects, &[&[Step::Freeze { node: "n1".into() }]]), []);
+        let held = [Expect::Measures {
+            gauge: Gauge::LoadConnections { node: "n1".into(), id: 0, of_all: false },
+            asked: 5.0,
+            bounds: 5.0..=5.0,
+        }];
+        assert_eq!(expect_beside(&held, &[&[Step::Cut { pairs: vec![pair("c1", "n2")] }]]), []);
+        assert_eq!(expect_beside(&held, &[&[Step::Cut { pairs: vec![pair("c2", "n2")] }]]), held);
     }
 
     #[test]

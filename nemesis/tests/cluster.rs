@@ -5,7 +5,7 @@
 use std::{ffi::OsString, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use schism_cluster::{
-    Cluster, ClusterSpec, DiskKind, RecoveryGoal, internal_exec, internal_fuse, internal_switch, sandbox,
+    Cluster, ClusterSpec, DiskKind, RecoveryGoal, internal_exec, internal_fuse, internal_load, internal_switch, sandbox,
 };
 use schism_nemesis::{Healer, Ledger, Nemesis, NemesisStage, Schedule};
 use schism_seed::Seed;
@@ -54,6 +54,10 @@ const CASES: &[Case] = &[
     case!("storage-io-postgres", "postgres/async"),
     // Without its log of writes it would write nothing.
     case!("storage-io-redis", "redis/sentinel", "appendfsync" = "everysec"),
+    case!("restart-postgres", "postgres/sync"),
+    case!("restart-redis", "redis/sentinel"),
+    case!("resource-postgres", "postgres/async"),
+    case!("resource-redis", "redis/sentinel"),
 ];
 
 fn main() -> ExitCode {
@@ -63,6 +67,7 @@ fn main() -> ExitCode {
         "internal-exec" => internal_exec(&args[1]).map_err(Into::into),
         "internal-switch" => internal_switch(&args[1]).map_err(Into::into),
         "internal-fuse" => internal_fuse(&args[1]).map_err(Into::into),
+        "internal-load" => internal_load(&args[1]).map_err(Into::into),
         _ if args.iter().any(|arg| arg == "--list") => {
             // What a test runner that lists tests before it runs them expects; all of this file is one test.
             if !args.iter().any(|arg| arg == "--ignored") {

@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use crate::cluster::Claim;
 use crate::error::{ClusterError, Doing, StepError};
 use crate::exec::{ExecSpec, SERVER_UID, can_become};
-use crate::info::{NodeInfo, ProcessSpec, SandboxInfo};
+use crate::info::{NodeInfo, ProcessSpec, SandboxInfo, StopSignal};
 use crate::network::Host;
 use crate::{path, process};
 
@@ -74,6 +74,14 @@ impl Backend {
         match self {
             Self::Postgres(_) => postgres::ask(stream, question).await,
             Self::Redis(_) => redis::ask(stream, question).await,
+        }
+    }
+
+    /// Whether a new client that comes on this connection is served.
+    pub(crate) async fn serves(&self, stream: TcpStream) -> Result<(), String> {
+        match self {
+            Self::Postgres(_) => postgres::serves(stream).await,
+            Self::Redis(_) => redis::serves(stream).await,
         }
     }
 
@@ -157,8 +165,15 @@ pub(crate) async fn run_tool(
 ) -> Result<String, ClusterError> {
     let name = program.display().to_string();
     let fail = |output: String| ClusterError::Tool { program: name.clone(), output };
-    let process =
-        ProcessSpec { name: "tool".to_owned(), program, args, env: server_env(), log: PathBuf::new(), greeting: None };
+    let process = ProcessSpec {
+        name: "tool".to_owned(),
+        program,
+        args,
+        env: server_env(),
+        log: PathBuf::new(),
+        greeting: None,
+        stop_signal: StopSignal::default(),
+    };
     let args = ExecSpec::tool(node, process).args().map_err(|error| fail(error.to_string()))?;
     let mut command = tokio::process::Command::new(helper);
     command.args(args).stdin(Stdio::null()).kill_on_drop(true);

@@ -78,7 +78,12 @@ impl Fake {
             Step::Cut { pairs } => state.cut.extend(pairs.iter().cloned()),
             Step::Uncut { pairs } => state.cut.retain(|pair| !pairs.contains(pair)),
             Step::Kill { .. } if state.lies.kill_is_survived => {}
-            Step::Kill { node } => {
+            Step::AskToEnd { .. }
+            | Step::Load { .. }
+            | Step::Unload { .. }
+            | Step::Limit { .. }
+            | Step::Unlimit { .. } => {}
+            Step::Kill { node } | Step::Terminate { node, .. } => {
                 state.dead.insert(node.clone());
                 state.frozen.remove(node);
                 state.clocks.get_mut(node).into_iter().for_each(|(_, in_force)| *in_force = false);
@@ -135,6 +140,12 @@ fn name(step: &Step) -> String {
         Step::Cut { pairs } => format!("cut {}", pairs.len()),
         Step::Uncut { pairs } => format!("uncut {}", pairs.len()),
         Step::Kill { node } => format!("kill {node}"),
+        Step::AskToEnd { node } => format!("ask {node} to end"),
+        Step::Load { node, id, .. } => format!("load {node} {id}"),
+        Step::Unload { node, id } => format!("unload {node} {id}"),
+        Step::Limit { node, .. } => format!("limit {node}"),
+        Step::Unlimit { node, .. } => format!("unlimit {node}"),
+        Step::Terminate { node, .. } => format!("terminate {node}"),
         Step::Start { node } => format!("start {node}"),
         Step::Freeze { node } => format!("freeze {node}"),
         Step::Thaw { node } => format!("thaw {node}"),
@@ -353,6 +364,36 @@ async fn kills_and_pauses_are_verified_and_undone() {
     assert_eq!(verified[1], "n1 has no process; n2 has no process; n3 has no process");
     assert_eq!(verified[5], "n2 is frozen; the database on n2 does not answer");
     assert_eq!(verified[7], "n2 runs; the database on n2 answers");
+    test.assert_healed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn chained_pulses_wait_for_each_other() {
+    let mut test = Test::toml(
+        "[[fault]]\nat = 0\nfor = 60000\nkind = \"rolling-restart\"\ntarget = \"all\"\npause = \"5s\"\n\
+         [[fault]]\nat = 1000\nkind = \"terminate\"\ntarget = \"n2\"\n",
+        Lies::default(),
+    );
+    let outcome = test.nemesis.run().await;
+    assert!(outcome.failures.is_empty(), "{outcome:?}");
+    // n1 is the primary; what another fault terminates is started when the rolling restart ends.
+    let expected = [
+        "terminate n2 [0]",
+        "start n2 [0]",
+        "terminate n2 [0, 1]",
+        "terminate n3 [0]",
+        "start n3 [0]",
+        "terminate n1 [0]",
+        "start n1 [0]",
+        "start n2 [0]",
+        "start n3 [0]",
+        "start n1 [0]",
+    ];
+    assert_eq!(test.log(), expected);
+    let healed = test.events().pop().unwrap();
+    assert_eq!((healed.stage, healed.effective_ns), (Healed, Some(60_000_000_000)));
+    assert!(healed.detail.ends_with("5 of 5 changes made while it was in force"), "{}", healed.detail);
+    assert!(healed.verified.contains("time in which n3 ended, median of 1: asked 5000 ms"), "{}", healed.verified);
     test.assert_healed();
 }
 

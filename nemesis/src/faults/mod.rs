@@ -4,6 +4,8 @@
 mod clock;
 mod network;
 mod process;
+mod resource;
+mod restart;
 mod shaping;
 mod storage;
 mod storage_io;
@@ -12,6 +14,8 @@ pub use clock::{ClockFault, ClockKind};
 pub use network::{Clients, Flap};
 pub(crate) use process::kill;
 pub use process::{FailoverPlan, Rejoin};
+pub use resource::{Connections, Cpu, CpuAmount, FileLimit, Memory};
+pub use restart::{CrashLoop, Order, RestartStorm, RollingRestart, Terminate};
 pub use shaping::{Direction, Links, Shaping};
 pub(crate) use storage::EXT4_DISK;
 pub use storage::{BitFlip, DiskFull, StaleRestore, Truncate};
@@ -26,8 +30,16 @@ use crate::{
 };
 
 /// All kinds by family, in the order in which they are listed.
-pub(crate) const FAMILIES: [&[KindInfo]; 6] =
-    [process::KINDS, network::KINDS, shaping::KINDS, clock::KINDS, storage::KINDS, storage_io::KINDS];
+pub(crate) const FAMILIES: [&[KindInfo]; 8] = [
+    process::KINDS,
+    restart::KINDS,
+    resource::KINDS,
+    network::KINDS,
+    shaping::KINDS,
+    clock::KINDS,
+    storage::KINDS,
+    storage_io::KINDS,
+];
 
 const OF_LINKS: &str = "all other kinds are faults of links: a test reads and draws every kind";
 
@@ -38,8 +50,26 @@ pub enum Fault {
     Kill,
     /// Freeze; thawed at the end.
     Pause,
+    /// Shut down in order; started again at the end.
+    Terminate(Terminate),
+    /// Killed and started over and over.
+    RestartStorm(RestartStorm),
+    /// Killed again soon after every start.
+    CrashLoop(CrashLoop),
+    /// Every node in turn shut down in order and started.
+    RollingRestart(RollingRestart),
     /// A replica is promoted in the primary's place.
     Failover(FailoverPlan),
+    /// Processor time is taken.
+    Cpu(Cpu),
+    /// Memory is taken.
+    Memory(Memory),
+    /// Connections are taken.
+    Connections(Connections),
+    /// Descriptors are limited.
+    FileLimit(FileLimit),
+    /// Processes and threads are limited.
+    Threads,
     /// Cut; lifted at the end.
     Partition {
         /// On which side the clients are.
@@ -76,7 +106,16 @@ impl Fault {
         match self {
             Self::Kill => Kind::Kill,
             Self::Pause => Kind::Pause,
+            Self::Terminate(_) => Kind::Terminate,
+            Self::RestartStorm(_) => Kind::RestartStorm,
+            Self::CrashLoop(_) => Kind::CrashLoop,
+            Self::RollingRestart(_) => Kind::RollingRestart,
             Self::Failover(_) => Kind::Failover,
+            Self::Cpu(_) => Kind::Cpu,
+            Self::Memory(_) => Kind::Memory,
+            Self::Connections(_) => Kind::Connections,
+            Self::FileLimit(_) => Kind::FileLimit,
+            Self::Threads => Kind::Threads,
             Self::Partition { .. } => Kind::Partition,
             Self::Flap(_) => Kind::Flap,
             Self::Shape(shaping) => shaping.kind(),
@@ -114,7 +153,16 @@ impl Fault {
         match kind {
             Kind::Kill => Self::Kill,
             Kind::Pause => Self::Pause,
+            Kind::Terminate => Self::Terminate(Terminate::drawn(stream)),
+            Kind::RestartStorm => Self::RestartStorm(RestartStorm::drawn(stream)),
+            Kind::CrashLoop => Self::CrashLoop(CrashLoop::drawn(stream)),
+            Kind::RollingRestart => Self::RollingRestart(RollingRestart::drawn(stream)),
             Kind::Failover => Self::Failover(FailoverPlan::default()),
+            Kind::Cpu => Self::Cpu(Cpu::drawn(stream)),
+            Kind::Memory => Self::Memory(Memory::drawn(stream)),
+            Kind::Connections => Self::Connections(Connections { count: None }),
+            Kind::FileLimit => Self::FileLimit(FileLimit::drawn(stream)),
+            Kind::Threads => Self::Threads,
             Kind::Partition => Self::Partition { clients: Clients::default() },
             Kind::Flap => Self::Flap(Flap::drawn(stream)),
             Kind::Skew | Kind::Drift | Kind::Strobe | Kind::ClockFreeze => Self::Clock(ClockFault::drawn(kind, stream)),
@@ -136,7 +184,16 @@ impl Fault {
         let fault = match kind {
             Kind::Kill => Self::Kill,
             Kind::Pause => Self::Pause,
+            Kind::Terminate => Self::Terminate(Terminate::read(&mut options)?),
+            Kind::RestartStorm => Self::RestartStorm(RestartStorm::read(&mut options)?),
+            Kind::CrashLoop => Self::CrashLoop(CrashLoop::read(&mut options)?),
+            Kind::RollingRestart => Self::RollingRestart(RollingRestart::read(&mut options)?),
             Kind::Failover => Self::Failover(FailoverPlan::read(&mut options)?),
+            Kind::Cpu => Self::Cpu(Cpu::read(&mut options)?),
+            Kind::Memory => Self::Memory(Memory::read(&mut options)?),
+            Kind::Connections => Self::Connections(Connections::read(&mut options)?),
+            Kind::FileLimit => Self::FileLimit(FileLimit::read(&mut options)?),
+            Kind::Threads => Self::Threads,
             Kind::Partition => Self::Partition { clients: network::read_clients(target, &mut options)? },
             Kind::Flap => Self::Flap(Flap::read(target, &mut options)?),
             Kind::Skew | Kind::Drift | Kind::Strobe | Kind::ClockFreeze => {
@@ -162,7 +219,15 @@ impl Fault {
     pub(crate) fn write(&self) -> Options {
         let mut options = Options::default();
         match self {
-            Self::Kill | Self::Pause | Self::PowerLoss | Self::DiskGone | Self::ReadOnly => {}
+            Self::Kill | Self::Pause | Self::Threads | Self::PowerLoss | Self::DiskGone | Self::ReadOnly => {}
+            Self::Cpu(cpu) => cpu.write(&mut options),
+            Self::Memory(memory) => memory.write(&mut options),
+            Self::Connections(connections) => connections.write(&mut options),
+            Self::FileLimit(limit) => limit.write(&mut options),
+            Self::Terminate(terminate) => terminate.write(&mut options),
+            Self::RestartStorm(storm) => storm.write(&mut options),
+            Self::CrashLoop(crash_loop) => crash_loop.write(&mut options),
+            Self::RollingRestart(rolling) => rolling.write(&mut options),
             Self::Failover(plan) => plan.write(&mut options),
             Self::Partition { clients } => options.set("clients", clients),
             Self::Flap(flap) => flap.write(&mut options),
@@ -177,12 +242,26 @@ impl Fault {
         options
     }
 
+    /// Whether [`Scene::primary`] is asked for.
+    pub(crate) fn wants_primary(&self) -> bool {
+        matches!(self, Self::RollingRestart(rolling) if rolling.wants_primary())
+    }
+
     /// How it is done to these victims. Pure: everything is decided here.
     pub(crate) fn inject(&self, scene: &Scene<'_>) -> Injection {
         match self {
             Self::Kill => process::kill(scene.chosen),
             Self::Pause => process::pause(scene.chosen),
+            Self::Terminate(terminate) => terminate.inject(scene),
+            Self::RestartStorm(storm) => storm.inject(scene),
+            Self::CrashLoop(crash_loop) => crash_loop.inject(scene),
+            Self::RollingRestart(rolling) => rolling.inject(scene),
             Self::Failover(plan) => plan.inject(scene),
+            Self::Cpu(cpu) => cpu.inject(scene),
+            Self::Memory(memory) => memory.inject(scene),
+            Self::Connections(connections) => connections.inject(scene),
+            Self::FileLimit(limit) => limit.inject(scene),
+            Self::Threads => resource::threads(scene),
             Self::Partition { clients } => network::partition(scene, *clients),
             Self::Flap(flap) => flap.inject(scene),
             Self::Shape(shaping) => shaping.inject(scene),

@@ -40,7 +40,8 @@ pub(crate) const KINDS: &[KindInfo] = &[
         description: "freeze every process of the target nodes; they go on, unaware, when the fault ends",
         how: "The cgroup's freezer, or SIGSTOP to every process of the node's network namespace. Its kernel goes on \
               accepting connections and acknowledging packets, as with a long collection of garbage or a migrated \
-              machine.",
+              machine. To outlive a lease, give it a `for` longer than the time after which others take the node for \
+              dead: it then goes on in the middle of what it was doing, and believes that it holds the lease.",
         verified: "The kernel shows all its processes stopped, and the database does not answer; at the end they run \
                    and it answers (30 s).",
         breaks: "Leases and locks that are used after they ran out, a deposed primary that answers from what it last \

@@ -13,7 +13,7 @@ use super::Plan;
 use crate::database::{copy_tree, run_tool, server_env, write_file};
 use crate::disk::data;
 use crate::error::{ClusterError, Doing};
-use crate::info::{ClusterSpec, NodeInfo, ProcessSpec};
+use crate::info::{ClusterSpec, NodeInfo, ProcessSpec, StopSignal};
 use crate::network::SUBNET;
 use crate::sandbox::FILES;
 use crate::target::{SettingInfo, Topology};
@@ -138,6 +138,7 @@ pub(crate) async fn prepare(
             env: server_env(),
             log: results.join("postgres.log"),
             greeting: None,
+            stop_signal: StopSignal::Int,
         }];
     }
     Ok(())

@@ -192,6 +192,11 @@ impl Postgres {
     }
 }
 
+/// Whether a new session is let in and gets an answer.
+pub(crate) async fn serves(stream: TcpStream) -> Result<(), String> {
+    Sql::open(stream).await?.ask("SELECT 1".to_owned()).await.map(drop)
+}
+
 async fn claim(link: &Link<Sql>, limit: Duration) -> Claim {
     let Ok(rows) = link.ask(CLAIM.to_owned(), limit).await else {
         return Claim { role: ClaimedRole::Unreachable, term: None };

@@ -9,7 +9,7 @@ use super::{Plan, SENTINEL_PORT, SERVER_PORT};
 use crate::database::{make_directory, server_env, write_file};
 use crate::disk;
 use crate::error::{ClusterError, Doing};
-use crate::info::{ClusterSpec, Greeting, NodeInfo, ProcessSpec};
+use crate::info::{ClusterSpec, Greeting, NodeInfo, ProcessSpec, StopSignal};
 use crate::target::{SettingInfo, Topology};
 
 /// The name under which Sentinels watch the primary.
@@ -208,6 +208,7 @@ fn process(node: &NodeInfo, name: &str, program: PathBuf, conf: &str, results: &
         env: server_env(),
         log: results.join(format!("{name}.log")),
         greeting: None,
+        stop_signal: StopSignal::Term,
     }
 }
 

@@ -81,6 +81,11 @@ impl Plan {
     }
 }
 
+/// Whether a new client is let in and gets an answer.
+pub(crate) async fn serves(stream: TcpStream) -> Result<(), String> {
+    Commands::open(stream).await?.ask(words(&["PING"])).await.map(drop)
+}
+
 struct Node {
     name: String,
     address: Ipv4Addr,
