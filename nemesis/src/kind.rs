@@ -183,6 +183,13 @@ impl Kind {
         kinds().find(|info| info.kind == self).expect("every kind is in its family's table: a test looks")
     }
 
+    /// Whether it changes or removes what a database has written and synced, which none promises to survive: a mix that
+    /// drew it would find fault with every database.
+    #[must_use]
+    pub const fn damages_files(self) -> bool {
+        matches!(self, Self::BitFlip | Self::Truncate | Self::StaleRestore)
+    }
+
     /// The kind of this name; an error lists the valid ones, nearest first.
     pub(crate) fn parse(name: &str) -> Result<Self, String> {
         kinds().find(|info| info.name == name).map(|info| info.kind).ok_or_else(|| {

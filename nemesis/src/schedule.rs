@@ -10,7 +10,10 @@ use serde::{Deserialize, Serialize};
 pub use draw::{Drawn, Spacing, Window};
 pub use named::{NamedSchedule, named, names};
 
-use crate::{Condition, Fault, Kind, Target, faults::EXT4_DISK};
+use crate::{
+    Condition, Fault, Kind, Target,
+    faults::{EXT4_DISK, FUSE},
+};
 
 /// Faults in order of their beginning. They may overlap.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -67,7 +70,7 @@ impl Entry {
             failover: kind == Kind::Failover,
             nodes: kind.nodes_min(&self.target).max(self.fault.nodes_min()),
             disk: kind.info().capabilities.contains(&EXT4_DISK),
-            fuse: kind.info().capabilities.contains(&"fuse"),
+            fuse: kind.info().capabilities.contains(&FUSE),
         }
     }
 }
@@ -125,6 +128,12 @@ pub enum ScheduleError {
         /// Each with the reason.
         left_out: String,
     },
+    /// Both a disk and a file system of ours would have to be below the same files.
+    #[error(
+        "a schedule has faults of disks (power-loss, disk-full, disk-gone, read-only) or faults of file operations (slow-io, \
+         io-error, no-space, short-write), not both: only one of the two can be below a node's files"
+    )]
+    TwoBelow,
     /// Malformed plain data (a stored plan).
     #[error("fault {entry}: {problem}")]
     Data {
@@ -183,6 +192,10 @@ impl Schedule {
     /// # Errors
     /// Names the first fault that cannot happen, and why.
     pub fn check(&self, nodes: &[String], can_failover: bool) -> Result<(), ScheduleError> {
+        let needs = self.needs();
+        if needs.disk && needs.fuse {
+            return Err(ScheduleError::TwoBelow);
+        }
         self.entries.iter().try_for_each(|entry| {
             let kind = entry.fault.kind();
             fits(kind, &entry.target, nodes.len())?;

@@ -19,6 +19,7 @@ pub use restart::{CrashLoop, Order, RestartStorm, RollingRestart, Terminate};
 pub use shaping::{Direction, Links, Shaping};
 pub(crate) use storage::EXT4_DISK;
 pub use storage::{BitFlip, DiskFull, StaleRestore, Truncate};
+pub(crate) use storage_io::FUSE;
 pub use storage_io::IoFault;
 
 use schism_seed::Stream;

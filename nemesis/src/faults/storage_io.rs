@@ -33,6 +33,9 @@ const HOW: &str = "Each node's data directory is served by a file system of ours
 
 const TARGETS: &[crate::Target] = &[Primary, Replica, One, Minority, Majority, All];
 
+/// What these kinds need of the machine: a file system of ours below a node's files.
+pub(crate) const FUSE: &str = "fuse";
+
 pub(crate) const KINDS: &[KindInfo] = &[
     KindInfo {
         kind: Kind::SlowIo,
@@ -60,7 +63,7 @@ pub(crate) const KINDS: &[KindInfo] = &[
         ],
         strength: Some("delay"),
         needs_time: true,
-        capabilities: &["fuse"],
+        capabilities: &[FUSE],
     },
     KindInfo {
         kind: Kind::IoError,
@@ -86,7 +89,7 @@ pub(crate) const KINDS: &[KindInfo] = &[
         ],
         strength: Some("probability"),
         needs_time: true,
-        capabilities: &["fuse"],
+        capabilities: &[FUSE],
     },
     KindInfo {
         kind: Kind::NoSpace,
@@ -108,7 +111,7 @@ pub(crate) const KINDS: &[KindInfo] = &[
         ],
         strength: Some("probability"),
         needs_time: true,
-        capabilities: &["fuse"],
+        capabilities: &[FUSE],
     },
     KindInfo {
         kind: Kind::ShortWrite,
@@ -131,7 +134,7 @@ pub(crate) const KINDS: &[KindInfo] = &[
         ],
         strength: Some("probability"),
         needs_time: true,
-        capabilities: &["fuse"],
+        capabilities: &[FUSE],
     },
 ];
 

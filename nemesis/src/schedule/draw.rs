@@ -4,7 +4,10 @@ use schism_seed::{Seed, Stream};
 use serde::{Deserialize, Serialize};
 
 use super::{Entry, Schedule, ScheduleError, fits};
-use crate::{Fault, FaultSpec, Kind, Target};
+use crate::{
+    Fault, FaultSpec, Kind, Target,
+    faults::{EXT4_DISK, FUSE},
+};
 
 /// When drawn faults may happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,6 +137,7 @@ fn swarm(choices: &mut Vec<Choice>, seed: Seed, drawn: &mut Drawn) -> Result<Opt
         let kept = seed.stream("swarm").index(lots.len());
         lots[kept].0 = true;
     }
+    one_below_the_files(choices, &mut lots, seed);
     let mut weights = Vec::new();
     let mut lots = lots.into_iter();
     choices.retain(|choice| {
@@ -147,6 +151,28 @@ fn swarm(choices: &mut Vec<Choice>, seed: Seed, drawn: &mut Drawn) -> Result<Opt
         kept
     });
     Ok(Some(weights))
+}
+
+/// A disk of the node's own and a file system of ours cannot both be below a node's files: of a mix that has kinds for
+/// both, the seed switches one side off, unless the user has named one of it.
+fn one_below_the_files(choices: &[Choice], lots: &mut [(bool, u32)], seed: Seed) {
+    let kept = |lots: &[(bool, u32)], side: &str, mixed: bool| {
+        choices.iter().zip(lots).any(|(choice, lot)| lot.0 && choice.needs(side) && (mixed || !choice.mixed))
+    };
+    if !(kept(lots, EXT4_DISK, true) && kept(lots, FUSE, true)) {
+        return;
+    }
+    let off = match (kept(lots, EXT4_DISK, false), kept(lots, FUSE, false)) {
+        // Named by the user, both: refused when the schedule is checked.
+        (true, true) => return,
+        (true, false) => FUSE,
+        (false, true) => EXT4_DISK,
+        (false, false) if seed.stream("swarm/below-the-files").chance(1, 2) => FUSE,
+        (false, false) => EXT4_DISK,
+    };
+    for (choice, lot) in choices.iter().zip(lots) {
+        lot.0 &= !choice.needs(off);
+    }
 }
 
 /// One sequence of faults.
@@ -176,6 +202,10 @@ struct Choice {
 }
 
 impl Choice {
+    fn needs(&self, capability: &str) -> bool {
+        self.kind.info().capabilities.contains(&capability)
+    }
+
     fn of(spec: &FaultSpec, nodes: usize) -> Result<Self, ScheduleError> {
         let FaultSpec { kind, fault, target, mixed } = spec.clone();
         if let Some(target) = target {
@@ -283,17 +313,34 @@ mod tests {
 
     #[test]
     fn each_seed_of_a_mix_leaves_some_kinds_out_and_prefers_others() {
+        let all = kinds().filter(|info| !info.kind.damages_files()).count();
         let mut kept = std::collections::BTreeMap::<Kind, u32>::new();
         for seed in 0..200 {
             let drawn = mixed("all", seed, &MINUTE, 3, |_| None).unwrap();
             assert!(drawn.left_out.is_empty());
-            assert_eq!(drawn.weights.len() + drawn.switched_off.len(), kinds().count());
+            assert_eq!(drawn.weights.len() + drawn.switched_off.len(), all);
             let weights: Vec<Kind> = drawn.weights.iter().map(|(kind, _)| *kind).collect();
             assert!(drawn.schedule.entries().iter().all(|entry| weights.contains(&entry.fault.kind())));
             assert!(!drawn.schedule.entries().is_empty());
             weights.into_iter().for_each(|kind| *kept.entry(kind).or_default() += 1);
         }
-        assert!(kept.len() == kinds().count() && kept.values().all(|seeds| (60..140).contains(seeds)), "{kept:?}");
+        // Kinds of disks and of file operations never together.
+        assert!(kept.len() == all && kept.values().all(|seeds| (30..140).contains(seeds)), "{kept:?}");
+    }
+
+    #[test]
+    fn a_mix_has_kinds_of_one_side_below_the_files() {
+        let (mut disks, mut rules) = (0, 0);
+        for seed in 0..100 {
+            let drawn = mixed("all", seed, &MINUTE, 3, |_| None).unwrap();
+            let needs =
+                |capability| drawn.weights.iter().any(|(kind, _)| kind.info().capabilities.contains(&capability));
+            let (disk, fuse) = (needs(EXT4_DISK), needs(FUSE));
+            assert!(!(disk && fuse), "{drawn:?}");
+            (disks, rules) = (disks + u32::from(disk), rules + u32::from(fuse));
+            assert!(!mixed("all,power-loss", seed, &MINUTE, 3, |_| None).unwrap().schedule.needs().fuse);
+        }
+        assert!(disks > 20 && rules > 20, "{disks} {rules}");
     }
 
     #[test]
