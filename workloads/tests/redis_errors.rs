@@ -31,7 +31,7 @@ fn add() -> Op {
 }
 
 fn connect(server: &Server) -> Redis {
-    Redis::new(Arc::new(Local), Options { port: server.port, wait: None })
+    Redis::new(Arc::new(Local), Options { port: server.port, ..Options::default() })
 }
 
 async fn open(server: &Server) -> Box<dyn Client> {
@@ -197,7 +197,7 @@ async fn a_primary_that_is_demoted_while_wait_waits() {
     let Some(server) = redis(&[]).await else { return };
     let mut admin = admin(&server);
     let wait = Some(Wait { replicas: 1, timeout_ms: 0 });
-    let waiting = Redis::new(Arc::new(Local), Options { port: server.port, wait });
+    let waiting = Redis::new(Arc::new(Local), Options { port: server.port, wait, ..Options::default() });
     let mut client = waiting.open(0, "n1").await.unwrap();
     let in_flight = tokio::spawn(async move { client.invoke(&add()).await });
     tokio::time::sleep(Duration::from_millis(200)).await;
