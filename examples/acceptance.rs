@@ -31,6 +31,24 @@ struct Run {
     result: Value,
 }
 
+/// A lock with a lease of 1 s, whose first holder keeps it for all of the run, on a server that stands still for 5 s: it ends
+/// while it is held, and another gets it.
+macro_rules! paused_lock {
+    ($workload:literal) => {
+        [
+            "redis/single",
+            "--workload",
+            $workload,
+            "--clients",
+            "12",
+            "--option",
+            "hold-ms=100000",
+            "--schedule",
+            "examples/pause-primary.toml",
+        ]
+    };
+}
+
 /// As many transactions of a workload as PostgreSQL does in 20 s at this isolation, judged by that model.
 macro_rules! transactional {
     ($workload:literal, $isolation:literal, $model:literal) => {
@@ -352,6 +370,58 @@ const CASES: &[Case] = &[
             Ok(format!("valid, {before:.0} commits/s, {slow:.0} with fsyncs of 50 ms"))
         },
     },
+    // A lease that runs out while its holder works: two hold the lock, and nothing else is wrong.
+    Case {
+        name: "redis-lock-pause",
+        args: &paused_lock!("mutex"),
+        seeds: 5,
+        judge: |run| {
+            run.expect_code(1)?;
+            ensure(run.list("linearizability", "invalid-keys")? == 1, "it is not the lock".to_owned())?;
+            let most = holders_by_hand(&run.directory()?)?;
+            ensure(most > 1, format!("{most} held it at once by the history itself"))?;
+            Ok(format!("{most} hold the lock at once"))
+        },
+    },
+    // The same lease runs out, and what it protects is safe: it must have had to refuse the earlier holder.
+    Case {
+        name: "redis-lock-fenced-pause",
+        args: &paused_lock!("fenced-lock"),
+        seeds: 5,
+        judge: |run| {
+            run.expect_code(0)?;
+            let refused = run.errors("stale-token");
+            ensure(refused > 0, "no write was refused: the lease did not run out".to_owned())?;
+            let most = holders_by_hand(&run.directory()?)?;
+            ensure(most > 1, format!("{most} held it at once"))?;
+            Ok(format!("valid, though {most} hold the lock at once: {refused} writes refused"))
+        },
+    },
+    Case {
+        name: "redis-lock-no-faults",
+        args: &[
+            "redis/single",
+            "--workload",
+            "mutex",
+            "--clients",
+            "12",
+            "--option",
+            "hold-ms=4000",
+            "--faults",
+            "none",
+            "--duration",
+            "20s",
+        ],
+        seeds: 5,
+        judge: |run| {
+            run.expect_code(0)?;
+            let most = holders_by_hand(&run.directory()?)?;
+            let granted = events_with(&run.directory()?, &["\"acquire\"", "\"type\":\"ok\""])?.len();
+            // Most holds are longer than the lease: it was renewed.
+            ensure(most == 1 && granted > 3, format!("granted {granted} times, {most} at once"))?;
+            Ok(format!("valid, granted {granted} times"))
+        },
+    },
 ];
 
 impl Run {
@@ -443,6 +513,13 @@ impl Run {
         Ok(format!("lost {lost} of {} acknowledged within {window_s:.2} s", self.number("set", "acknowledged")?))
     }
 
+    /// How many operations ended with an error of this class.
+    fn errors(&self, class: &str) -> u64 {
+        let errors = self.result["availability"]["errors"].as_array();
+        let of_class = errors.into_iter().flatten().filter(|error| error["class"] == class);
+        of_class.filter_map(|error| error["count"].as_u64()).sum()
+    }
+
     fn rpo_window_s(&self) -> Result<f64, String> {
         self.details("set")?["rpo"]["window-s"].as_f64().ok_or_else(|| "no RPO".to_owned())
     }
@@ -499,6 +576,26 @@ fn vanished_by_hand(directory: &Path) -> Result<usize, String> {
         seen.remove(&held);
     }
     Ok(seen.len())
+}
+
+/// The most clients that held the lock at once: from the ok of an acquire until the release is invoked.
+fn holders_by_hand(directory: &Path) -> Result<usize, String> {
+    let mut holders: BTreeSet<u64> = BTreeSet::new();
+    let mut most = 0;
+    for event in events_with(directory, &["\"process\":"])? {
+        let Some(process) = event["process"].as_u64() else { continue };
+        match (event["f"].as_str(), event["type"].as_str()) {
+            (Some("acquire"), Some("ok")) => {
+                holders.insert(process);
+            }
+            (Some("release"), Some("invoke")) => {
+                holders.remove(&process);
+            }
+            _ => {}
+        }
+        most = most.max(holders.len());
+    }
+    Ok(most)
 }
 
 fn run_case(schism: &Path, case: &Case, seed: u64) -> Result<Run, String> {

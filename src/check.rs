@@ -71,11 +71,7 @@ fn guarantee_of(plan: &Plan) -> String {
             format!("transactions are {}, and all nodes end up equal", plan.consistency_models.join(", "))
         }
         "mutex" => "one client at a time holds the lock".to_owned(),
-        "fenced-lock" => {
-            "each token of the lock is greater than all before, and what it protects accepts none that is less \
-                          than one accepted before"
-                .to_owned()
-        }
+        "fenced-lock" => "the lock's tokens grow, and what it protects accepts none older than one accepted".to_owned(),
         _ => format!(
             "transactions are {}, no acknowledged append is lost, and all nodes end up equal",
             plan.consistency_models.join(", ")

@@ -180,6 +180,8 @@ fn options_that_could_do_nothing_are_refused() {
         ("run redis/single --wait-timeout 1s", "--wait <N>"),
         ("run memory --consistency-models serializable", "--consistency-models is for transactions"),
         ("run redis/sentinel -w list-append", "cannot run the workload `list-append`; it runs: set, register"),
+        ("run postgres/single -w mutex", "cannot run the workload `mutex`; it runs: set, register"),
+        ("run memory -w mutex -o lease-ms=500", "the memory target has no leases: leave `lease-ms` out"),
         ("run memory --faults kill", "the memory target has no nodes to hurt: use `--faults none`"),
         ("run memory --schedule kill-restart", "the memory target has no nodes to hurt"),
         ("run memory --interval 3s", "--interval is about drawn faults, and this test has none"),
@@ -639,7 +641,7 @@ fn a_stored_plan_repeats_itself_and_its_operations() {
 fn lists_hold_what_can_be_chosen() {
     for (what, some) in [
         ("targets", &["memory", "redis/sentinel", "postgres/sync"][..]),
-        ("workloads", &["set", "register", "list-append", "closed-predicate"]),
+        ("workloads", &["set", "register", "list-append", "closed-predicate", "mutex", "fenced-lock"]),
         ("faults", &["kill", "pause", "partition", "failover"]),
         ("schedules", &["isolate-primary", "cut-then-failover", "promote-during-cut", "kill-restart"]),
         ("lies", &["lost-write", "split-brain"]),

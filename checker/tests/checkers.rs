@@ -675,6 +675,74 @@ fn recovery_and_activity() {
     assert_eq!(activity(&format!("{}1: read []", "0> add 1; 0-;".repeat(9))), None);
 }
 
+/// A lock's history, one event a line: milliseconds, process, type, f, class of the error, node.
+fn lock_history(workload: &str, events: &[&str]) -> History {
+    let header = serde_json::json!({
+        "schism-history": 1, "workload": workload, "target": "t", "seed": 1, "clients": 2, "nodes": ["n1", "n2"],
+    });
+    let lines = events.iter().enumerate().map(|(index, event)| {
+        let words: Vec<&str> = event.split(' ').collect();
+        let time_ns = words[0].parse::<u64>().unwrap() * 1_000_000;
+        let mut line = match words[1] {
+            "claim" => serde_json::json!({"process": "monitor", "type": "info", "f": "claim",
+                "value": {"node": words[2], "role": "primary", "asked-ns": time_ns}}),
+            "fault" => serde_json::json!({"process": "nemesis", "type": "info", "f": "pause", "value": {"id": 1,
+                "kind": "pause", "stage": words[2], "target": "primary", "victims": ["n1"], "detail": "", "verified": ""}}),
+            process => serde_json::json!({"process": process.parse::<u64>().unwrap(), "type": words[2], "f": words[3]}),
+        };
+        if let Some(class) = words.iter().find_map(|word| word.strip_prefix('!')) {
+            line["error"] = serde_json::json!({"class": class, "text": ""});
+        }
+        if let Some(node) = words.iter().find_map(|word| word.strip_prefix('@')) {
+            line["node"] = node.into();
+        }
+        (line["index"], line["time_ns"]) = (index.into(), time_ns.into());
+        line.to_string()
+    });
+    let text: Vec<String> = [header.to_string()].into_iter().chain(lines).collect();
+    let file = text.join("\n") + "\n";
+    schism_checker::history::read(file.as_bytes(), &schism_checker::history::ReadOptions::default()).unwrap().history
+}
+
+#[test]
+fn a_lock_that_is_taken_is_an_answer_and_its_end_no_state() {
+    let events = [
+        "0 0 invoke acquire",
+        "1 0 ok acquire @n1",
+        "2 1 invoke acquire",
+        "3 1 fail acquire @n1 !lock-taken",
+        "100 fault injected",
+        "110 1 invoke acquire",
+        "120 1 fail acquire @n1 !connect",
+        "200 fault healed",
+        "210 1 invoke acquire",
+        "220 1 fail acquire @n1 !lock-taken",
+        "230 0 invoke release",
+        "240 0 ok release @n1",
+    ];
+    for workload in ["mutex", "fenced-lock"] {
+        let measured = availability::measure(&lock_history(workload, &events));
+        let fault = &measured.faults[0];
+        assert_eq!(fault.first_error_ms, Some(20.0), "{workload}");
+        assert_eq!((fault.rto_write.cluster_s, fault.rto_write.clients_never), (Some(0.12), 0));
+        assert_eq!((fault.failed, fault.latency_before_ms.count, fault.latency_after_ms.count), (1, 2, 2));
+        let counts: Vec<(u64, u64)> = measured.counts.iter().map(|count| (count.ok, count.fail)).collect();
+        assert_eq!(counts, [(1, 3), (1, 0)], "outcomes are counted as they are");
+    }
+    let checks = check(&lock_history("mutex", &events), &Options::default()).unwrap();
+    let divergence = checks.iter().find(|check| check.name == "divergence").unwrap();
+    assert_eq!((divergence.valid, &*divergence.summary), (Validity::Valid, "A lock has no final state to compare."));
+
+    let both = ["0 claim n1", "1 claim n2", "2 0 invoke acquire", "3 0 ok acquire @n1", "4 1 invoke acquire"];
+    for (node, expected) in [("n1", Validity::Valid), ("n2", Validity::Invalid)] {
+        let last = format!("5 1 ok acquire @{node}");
+        let events: Vec<&str> = both.iter().copied().chain([&*last]).collect();
+        let checks = check(&lock_history("mutex", &events), &Options::default()).unwrap();
+        assert_eq!((&*checks[0].name, checks[0].valid), ("linearizability", Validity::Invalid), "two hold it");
+        assert_eq!((&*checks[1].name, checks[1].valid), ("split-brain", expected), "two nodes grant it");
+    }
+}
+
 #[test]
 fn each_workload_has_its_checkers() {
     let names = |workload: &str| {
@@ -682,7 +750,9 @@ fn each_workload_has_its_checkers() {
         checks.into_iter().map(|check| check.name).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(names("set"), "set split-brain divergence recovery activity");
-    assert_eq!(names("register"), "linearizability split-brain divergence recovery activity");
+    for workload in ["register", "mutex", "fenced-lock"] {
+        assert_eq!(names(workload), "linearizability split-brain divergence recovery activity");
+    }
     assert_eq!(names("list-append"), "list-append isolation split-brain divergence recovery activity");
     let unknown = check(&history("wiki", ""), &Options::default());
     assert_eq!(unknown, Err(CheckError::UnknownWorkload { workload: "wiki".into() }));

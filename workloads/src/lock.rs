@@ -215,7 +215,8 @@ impl Slot {
         }
         let next_ns = now_ns.saturating_add(gap_ns);
         self.due_ns = Some(match (&self.state, kind) {
-            (State::Holds { until_ns, .. }, _) if now_ns >= *until_ns => next_ns,
+            // It released in vain.
+            (State::Holds { .. }, _) if event.f.name() == RELEASE => next_ns,
             (State::Holds { until_ns, .. }, Kind::Mutex) => *until_ns,
             // The first write at once: somebody who got the lock begins to work.
             (State::Holds { .. }, Kind::Fenced) if event.f.name() == ACQUIRE => now_ns,

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schism_checker::history::{Event, EventType, F, Mop, Value};
+use schism_checker::history::{Event, EventType, F, Mop, Process, Value};
 use schism_seed::Seed;
 
 use crate::{
     Workload, WorkloadError, WorkloadPlan, by_name,
     closed_predicate::{RowMop, parsed},
-    generator::{Latency, op_limit, simulate},
-    names,
+    generator::{Context, Free, Latency, Step, op_limit, simulate},
+    lock, names,
 };
 
 fn plan(clients: u32, seed: u64) -> WorkloadPlan {
@@ -40,7 +40,8 @@ fn by_slot(events: &[Event], clients: u32) -> Vec<Vec<(F, Value)>> {
 fn a_slots_ops_depend_on_the_seed_and_the_slot_alone() {
     let even = Latency::fixed(1_000);
     let uneven = Latency { range_ns: 0..=1_000_000, fail_permille: 200, info_permille: 200 };
-    for name in names() {
+    // (Of a lock, what a slot draws: see below.)
+    for name in names().iter().filter(|name| lock::Kind::of(name).is_none()) {
         let workload = workload(name, &[]);
         let one = by_slot(&invoked(&*workload, &plan(5, 3), 4_000, &even), 5);
         let other = by_slot(&invoked(&*workload, &plan(5, 3), 4_000, &uneven), 5);
@@ -270,6 +271,123 @@ fn closed_predicate_writes_each_row_in_turn_by_one_client() {
     }
 }
 
+/// What a slot did, and how it ended: time in milliseconds, f, type.
+fn lock_slot(events: &[Event], clients: u32, slot: u32) -> Vec<(u64, &str, EventType)> {
+    let own = events.iter().filter(|event| event.process.client().is_some_and(|process| process % clients == slot));
+    own.map(|event| (event.time_ns / 1_000_000, event.f.name(), event.kind)).collect()
+}
+
+#[test]
+fn who_was_granted_a_lock_holds_it_until_its_release_is_answered() {
+    let latency = Latency { range_ns: 1_000_000..=5_000_000, fail_permille: 400, info_permille: 100 };
+    for (name, options) in [("mutex", vec![]), ("fenced-lock", vec![("hold-ms", "1000")])] {
+        let workload = workload(name, &options);
+        let plan = plan(4, 7);
+        let history = simulate(op_limit(4_000, workload.generator(&plan)), 4, &latency, plan.seed);
+        let hold_ms = if name == "mutex" { 2_000..=10_000 } else { 200..=1_000 };
+        let (mut holds, mut writes, mut again) = (Vec::new(), 0, 0);
+        for slot in 0..4 {
+            let mut held_since: Option<u64> = None;
+            let mut released = false;
+            for pair in lock_slot(&history, 4, slot).windows(2) {
+                let [(ended_ms, f, kind), (next_ms, next, next_kind)] = pair else { unreachable!() };
+                if *kind == EventType::Invoke {
+                    continue;
+                }
+                assert_eq!(*next_kind, EventType::Invoke);
+                match (*f, kind) {
+                    ("acquire", EventType::Ok) => held_since = Some(*ended_ms),
+                    ("release", EventType::Ok) | (_, EventType::Info) => held_since = None,
+                    _ => {}
+                }
+                let gap_ms = next_ms - ended_ms;
+                match held_since {
+                    None => {
+                        assert_eq!(*next, "acquire", "{name}");
+                        assert!((49..=201).contains(&gap_ms), "{name}: {gap_ms} ms");
+                        released = false;
+                    }
+                    Some(since_ms) if *next == "release" && !released => {
+                        let held_ms = next_ms - since_ms;
+                        assert!((hold_ms.start() - 1..=hold_ms.end() + 7).contains(&held_ms), "{name}: {held_ms} ms");
+                        holds.push(held_ms);
+                        released = true;
+                    }
+                    // It tries again what certainly did not happen.
+                    Some(_) if released => {
+                        assert_eq!((*f, *next), ("release", "release"));
+                        assert!((49..=201).contains(&gap_ms), "{name}: {gap_ms} ms");
+                        again += 1;
+                    }
+                    Some(_) => {
+                        assert_eq!((name, *next), ("fenced-lock", "write"));
+                        assert!(gap_ms <= 201, "{gap_ms} ms");
+                        writes += 1;
+                    }
+                }
+            }
+        }
+        assert!(holds.len() > 50 && again > 20, "{name}: {} holds, {again} released again", holds.len());
+        assert!((writes > 500) == (name == "fenced-lock"), "{name}: {writes} writes");
+        let mean = holds.iter().sum::<u64>() as f64 / holds.len() as f64;
+        assert!((0.52..0.68).contains(&(mean / *hold_ms.end() as f64)), "{name}: {mean} ms on average");
+    }
+}
+
+/// Pinned for good, and whatever the others do: a change here breaks every published seed.
+#[test]
+fn the_holds_of_a_lock_depend_on_the_seed_and_the_slot_alone() {
+    let holds = |latency: &Latency, seed| {
+        let plan = plan(2, seed);
+        let history = simulate(op_limit(400, workload("mutex", &[]).generator(&plan)), 2, latency, plan.seed);
+        let mut holds = Vec::new();
+        let mut since_ms = None;
+        for (ms, f, kind) in lock_slot(&history, 2, 1) {
+            match (f, kind) {
+                ("acquire", EventType::Ok) => since_ms = Some(ms),
+                ("release", EventType::Invoke) => holds.extend(since_ms.take().map(|since_ms| ms - since_ms)),
+                _ => {}
+            }
+        }
+        holds.truncate(5);
+        holds
+    };
+    let even = holds(&Latency::fixed(1_000_000), 42);
+    let often_taken = Latency { range_ns: 1_000_000..=1_000_000, fail_permille: 500, info_permille: 0 };
+    assert_eq!(even, holds(&often_taken, 42), "attempts in vain shift nothing");
+    assert_ne!(even, holds(&Latency::fixed(1_000_000), 43));
+    assert_eq!(even, [7962, 6254, 7085, 6550, 8898]);
+}
+
+/// The token that an acquire answered is the one written; nothing is read in the end.
+#[test]
+fn a_fenced_lock_writes_with_its_token() {
+    let plan = plan(1, 1);
+    let free = Free::all(1);
+    let at = |time_ns| Context { time_ns, clients: 1, free: &free, process_of: &[0] };
+    let fenced = workload("fenced-lock", &[]);
+    let Step::Pending { until_ns: Some(first_ns), next } = fenced.generator(&plan).next(&at(0)) else {
+        panic!("not all come at once")
+    };
+    let Step::Op { op, next, .. } = next.next(&at(first_ns)) else { panic!("it is due") };
+    assert_eq!((op.f.name(), &op.value), ("acquire", &Value::Nil));
+    let granted = Event {
+        index: 1,
+        time_ns: first_ns,
+        process: Process::Client(0),
+        kind: EventType::Ok,
+        f: op.f,
+        value: Value::Int(33),
+        error: None,
+        node: None,
+        is_final: false,
+        order: None,
+    };
+    let Step::Op { op, .. } = next.update(&at(first_ns), &granted).next(&at(first_ns)) else { panic!("it works") };
+    assert_eq!((op.f, op.value), (F::Write, Value::Int(33)));
+    assert_eq!(fenced.final_reads(&plan, &[1]), []);
+}
+
 #[test]
 fn errors_list_what_would_have_been_right() {
     let error = |name: &str, key: &str, value: &str| {
@@ -277,7 +395,8 @@ fn errors_list_what_would_have_been_right() {
     };
     assert_eq!(
         by_name("registr", &BTreeMap::new()).unwrap_err().to_string(),
-        "there is no workload \"registr\"; the workloads are register, set, list-append, closed-predicate"
+        "there is no workload \"registr\"; the workloads are register, set, mutex, fenced-lock, list-append, \
+         closed-predicate"
     );
     assert_eq!(
         error("list-append", "max-txn-len", "4").to_string(),

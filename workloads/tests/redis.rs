@@ -15,7 +15,7 @@ use schism_workloads::{
     Op,
     client::{
         CAS_MISMATCH, CONNECT, CONNECTION_LOST, Client, Connect, UNSUPPORTED,
-        redis::{Options, Redis, WAIT_SHORT, Wait},
+        redis::{LockOptions, Options, Redis, WAIT_SHORT, Wait},
     },
 };
 use support::{
@@ -161,4 +161,154 @@ async fn a_server_that_dies_leaves_no_lie_behind() {
 fn admin(server: &Server) -> ::redis::Connection {
     let client = ::redis::Client::open(format!("redis://127.0.0.1:{}", server.port)).unwrap();
     client.get_connection().unwrap()
+}
+
+const LEASE_MS: u32 = 300;
+
+fn locking(server: &Server, is_fenced: bool, wait: Option<Wait>) -> Redis {
+    let lock = LockOptions { lease_ms: LEASE_MS, is_fenced };
+    Redis::new(Arc::new(Local), Options { port: server.port, wait, lock })
+}
+
+fn lock_op(f: &str) -> Op {
+    Op::new(0, F::from_name(f), Value::Nil)
+}
+
+/// How it ended: `ok`, the value of the answer, or the class of the error.
+async fn ask(client: &mut Box<dyn Client>, op: Op) -> String {
+    let done = client.invoke(&op).await;
+    match (done.kind, &done.value) {
+        (EventType::Ok, Some(value)) => value.to_json().to_string(),
+        (EventType::Ok, None) => "ok".to_owned(),
+        (kind, _) => format!("{} {}", kind.name(), done.class()),
+    }
+}
+
+async fn leases(count: u32) {
+    tokio::time::sleep(Duration::from_millis(u64::from(LEASE_MS * count))).await;
+}
+
+fn token(number: i64) -> Op {
+    Op::new(0, F::Write, Value::Int(number))
+}
+
+#[tokio::test]
+async fn a_lock_is_renewed_while_it_is_held_and_only_then() {
+    let Some(server) = redis(&[]).await else { return };
+    let redis = locking(&server, false, None);
+    let (mut one, mut two) = (redis.open(1, "n1").await.unwrap(), redis.open(2, "n1").await.unwrap());
+    assert_eq!(ask(&mut one, lock_op("release")).await, "fail unsupported", "it holds none");
+    assert_eq!(ask(&mut one, lock_op("acquire")).await, "ok");
+    for _ in 0..4 {
+        leases(1).await;
+        assert_eq!(ask(&mut two, lock_op("acquire")).await, "fail lock-taken");
+    }
+    // Another connection of the same client is the same holder.
+    drop(one);
+    leases(2).await;
+    let mut one = redis.open(1, "n1").await.unwrap();
+    assert_eq!(ask(&mut two, lock_op("acquire")).await, "fail lock-taken");
+    assert_eq!(ask(&mut one, lock_op("release")).await, "ok");
+    assert_eq!(ask(&mut two, lock_op("acquire")).await, "ok");
+    assert_eq!(ask(&mut one, lock_op("acquire")).await, "fail lock-taken");
+
+    // Somebody takes it away: the holder does not notice before it releases, and releases nobody else's.
+    let mut admin = admin(&server);
+    ::redis::cmd("SET").arg("schism:lock").arg("another").exec(&mut admin).unwrap();
+    leases(2).await;
+    assert_eq!(ask(&mut two, lock_op("release")).await, "\"not-holder\"");
+    let kept: String = ::redis::cmd("GET").arg("schism:lock").query(&mut admin).unwrap();
+    assert_eq!(kept, "another");
+    ::redis::cmd("DEL").arg("schism:lock").exec(&mut admin).unwrap();
+
+    // Who tries to get it does not hold it any more: nothing renews what it held.
+    assert_eq!(ask(&mut one, lock_op("acquire")).await, "ok");
+    assert_eq!(ask(&mut one, lock_op("acquire")).await, "fail lock-taken");
+    leases(2).await;
+    assert_eq!(ask(&mut two, lock_op("acquire")).await, "ok");
+    // Nor does anything when the connector is gone.
+    drop((one, two, redis));
+    leases(2).await;
+    let left: Option<String> = ::redis::cmd("GET").arg("schism:lock").query(&mut admin).unwrap();
+    assert_eq!(left, None);
+}
+
+#[tokio::test]
+async fn a_fenced_lock_gives_tokens_that_grow_and_refuses_old_ones() {
+    let Some(server) = redis(&[]).await else { return };
+    let redis = locking(&server, true, None);
+    let (mut one, mut two) = (redis.open(1, "n1").await.unwrap(), redis.open(2, "n1").await.unwrap());
+    assert_eq!(ask(&mut one, lock_op("acquire")).await, "1");
+    assert_eq!(ask(&mut two, lock_op("acquire")).await, "fail lock-taken");
+    assert_eq!(ask(&mut one, token(1)).await, "ok");
+    leases(2).await;
+    assert_eq!(ask(&mut two, lock_op("acquire")).await, "fail lock-taken", "a write keeps the watchdog");
+    assert_eq!(ask(&mut one, lock_op("release")).await, "ok");
+    assert_eq!(ask(&mut two, lock_op("acquire")).await, "2");
+    assert_eq!(ask(&mut one, token(1)).await, "ok", "nobody wrote with a newer one yet");
+    assert_eq!(ask(&mut two, token(2)).await, "ok");
+    assert_eq!(ask(&mut one, token(1)).await, "fail stale-token");
+    assert_eq!(ask(&mut two, token(2)).await, "ok");
+    // As numbers, not as texts.
+    assert_eq!(ask(&mut two, token(10)).await, "ok");
+    assert_eq!(ask(&mut two, token(9)).await, "fail stale-token");
+}
+
+/// The pause of a server that outlasts the lease: its clock goes on.
+#[tokio::test]
+async fn a_lease_runs_out_while_the_server_stands_still() {
+    let Some(server) = redis(&[]).await else { return };
+    let redis = locking(&server, false, None);
+    let (mut one, mut two) = (redis.open(1, "n1").await.unwrap(), redis.open(2, "n1").await.unwrap());
+    assert_eq!(ask(&mut one, lock_op("acquire")).await, "ok");
+    server.signal("STOP");
+    leases(3).await;
+    server.signal("CONT");
+    assert_eq!(ask(&mut two, lock_op("acquire")).await, "ok", "and now two hold it");
+    assert_eq!(ask(&mut one, lock_op("release")).await, "\"not-holder\"");
+}
+
+#[tokio::test]
+async fn what_fails_leaves_the_lock_held_and_renewed() {
+    let Some(server) = redis(&[]).await else { return };
+    let mut admin = admin(&server);
+    let mut set = |setting: &str, value: &str| {
+        ::redis::cmd("CONFIG").arg("SET").arg(setting).arg(value).exec(&mut admin).unwrap();
+    };
+    for is_fenced in [false, true] {
+        let redis = locking(&server, is_fenced, None);
+        let (mut one, mut two) = (redis.open(1, "n1").await.unwrap(), redis.open(2, "n1").await.unwrap());
+        set("min-replicas-to-write", "1");
+        assert_eq!(ask(&mut one, lock_op("acquire")).await, "fail NOREPLICAS");
+        set("min-replicas-to-write", "0");
+        set("maxmemory", "1");
+        assert_eq!(ask(&mut one, lock_op("acquire")).await, "fail OOM");
+        set("maxmemory", "0");
+        let granted = ask(&mut one, lock_op("acquire")).await;
+        assert_eq!(granted, if is_fenced { "1" } else { "ok" }, "a refused script gave no token");
+        set("min-replicas-to-write", "1");
+        assert_eq!(ask(&mut one, lock_op("release")).await, "fail NOREPLICAS");
+        assert_eq!(ask(&mut one, token(1)).await, "fail NOREPLICAS");
+        set("min-replicas-to-write", "0");
+        leases(2).await;
+        assert_eq!(ask(&mut two, lock_op("acquire")).await, "fail lock-taken");
+        assert_eq!(ask(&mut one, lock_op("release")).await, "ok");
+    }
+}
+
+#[tokio::test]
+async fn a_lock_that_too_few_replicas_confirm_is_in_doubt_and_ends_with_its_lease() {
+    let Some(server) = redis(&[]).await else { return };
+    for is_fenced in [false, true] {
+        let alone = locking(&server, is_fenced, Some(Wait { replicas: 1, timeout_ms: 20 }));
+        let mut one = alone.open(1, "n1").await.unwrap();
+        assert_eq!(ask(&mut one, lock_op("acquire")).await, "info wait-short");
+        assert_eq!(ask(&mut one, lock_op("acquire")).await, "fail lock-taken", "the replies are still in step");
+        leases(2).await;
+        let surely = locking(&server, is_fenced, None);
+        let mut two = surely.open(2, "n1").await.unwrap();
+        let granted = ask(&mut two, lock_op("acquire")).await;
+        assert_eq!(granted, if is_fenced { "2" } else { "ok" });
+        assert_eq!(ask(&mut two, lock_op("release")).await, "ok");
+    }
 }

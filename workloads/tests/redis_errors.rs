@@ -31,7 +31,7 @@ fn add() -> Op {
 }
 
 fn connect(server: &Server) -> Redis {
-    Redis::new(Arc::new(Local), Options { port: server.port, wait: None, ..Options::default() })
+    Redis::new(Arc::new(Local), Options { port: server.port, ..Options::default() })
 }
 
 async fn open(server: &Server) -> Box<dyn Client> {
