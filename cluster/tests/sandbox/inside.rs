@@ -29,6 +29,16 @@ pub(crate) fn run(name: &str, results: &str, run_id: &str) -> ExitCode {
             "postgres-lost-writes" => lost_writes(&start).await,
             "postgres-split-brain" => split_brain(&start).await,
             "postgres-base-backup" => base_backup(&start).await,
+            "endings" => {
+                let cluster = start.cluster(target, &[]).await.unwrap();
+                crate::resources::endings(&cluster).await;
+                cluster.shutdown().await.unwrap();
+            }
+            "resources" => {
+                let cluster = start.cluster(target, &[]).await.unwrap();
+                crate::resources::resources(&cluster).await;
+                cluster.shutdown().await.unwrap();
+            }
             "from-outside" => from_outside(&start).await,
             "bad-settings" => bad_settings(&start, target).await,
             "killed" => {
