@@ -157,6 +157,27 @@ const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "postgres-sync-rolling-restart",
+        args: &["postgres/sync", "--workload", "set", "--faults", "rolling-restart"],
+        seeds: 3,
+        judge: |run| {
+            run.expect_code(0)?;
+            Ok(format!("valid, {} acknowledged, RTO {}", run.number("set", "acknowledged")?, run.rto()))
+        },
+    },
+    // Restarted before Sentinel notices, a primary without a log of writes comes back empty, and its replicas copy that.
+    Case {
+        name: "redis-sentinel-restart-storm",
+        args: &["redis/sentinel", "--workload", "set", "--faults", "restart-storm:primary"],
+        seeds: 3,
+        judge: |run| {
+            run.expect_code(1)?;
+            let lost = run.number("set", "lost-percent")?;
+            ensure(lost > 5.0, format!("lost {lost:.1} % of acknowledged, expected > 5"))?;
+            Ok(format!("lost {lost:.1} % of acknowledged, RTO {}", run.rto()))
+        },
+    },
+    Case {
         name: "postgres-async-promote-during-cut",
         args: &["postgres/async", "--workload", "set", "--schedule", "promote-during-cut"],
         seeds: 5,

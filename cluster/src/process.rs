@@ -53,9 +53,8 @@ pub(crate) fn kill_all(node: &NodeInfo) -> Result<(), StepError> {
         }
         Ok(pids.is_empty())
     })?;
-    if node.cgroup.is_none() {
-        resource::kill_all(node)?;
-    }
+    // Where there is a cgroup they are dying already; a moment later they are gone in either case.
+    resource::kill_all(node)?;
     // A frozen node that is killed is dead, not frozen: what is started in it later has to run.
     Ok(node.cgroup.as_ref().map_or(Ok(()), |cgroup| cgroup::write(cgroup, "cgroup.freeze", "0")).doing(what)?)
 }

@@ -22,6 +22,8 @@
 mod inside;
 #[path = "sandbox/outside.rs"]
 mod outside;
+#[path = "sandbox/resources.rs"]
+mod resources;
 
 use std::process::ExitCode;
 

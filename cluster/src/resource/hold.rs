@@ -35,7 +35,7 @@ pub(super) fn hold(
     let mut ready = Some(ready);
     let mut server_has = None;
     loop {
-        let mut refused = false;
+        let (mut refused, mut is_full) = (false, false);
         while !refused && count.is_none_or(|count| held.len() < count as usize) {
             match open(to, speaks) {
                 Ok(mut stream) => {
@@ -47,15 +47,14 @@ pub(super) fn hold(
                 }
                 Err(error) => {
                     refused = true;
+                    is_full = count.is_none() && !held.is_empty() && is_refusal(&error);
                     if ready.is_some() {
                         waits(&format!("{} held: {error}", held.len()));
                     }
                 }
             }
         }
-        // One that was refused before anything was held is a server that is down, or a cut.
-        let done = if count.is_some() { !refused } else { !held.is_empty() };
-        if let (true, Some(server_has)) = (done, server_has)
+        if let (true, Some(server_has)) = (is_full || !refused, server_has)
             && let Some(ready) = ready.take()
         {
             ready(server_has);
@@ -77,6 +76,13 @@ fn allow_descriptors(count: Option<u32>) -> io::Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether the server sent a connection away. One that is slow, down or cut off has not.
+fn is_refusal(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, Other, UnexpectedEof};
+    // It says why and closes; what we had sent meanwhile may make a reset of it, which overtakes the words.
+    matches!(error.kind(), Other | BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
 }
 
 fn open(to: SocketAddrV4, speaks: Speaks) -> io::Result<TcpStream> {
@@ -130,6 +136,9 @@ fn say(stream: &mut TcpStream, line: &str) -> io::Result<String> {
     stream.write_all(line.as_bytes())?;
     let mut answer = [0; 512];
     let length = stream.read(&mut answer)?;
+    if length == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
     Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
 }
 

@@ -19,7 +19,9 @@ use crate::info::NodeInfo;
 use crate::{proc, process};
 
 /// A process that forked while its children were listed shows in the next listing.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 10;
+/// How long a process that is ending may take to be gone, a round.
+const ENDING: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// What a process may have only so many of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,21 +170,27 @@ pub(crate) fn limited(node: &NodeInfo) -> Vec<String> {
 
 /// Acts on every process below this one, until a look finds none on which it still had to act.
 fn everywhere_below(node: &NodeInfo, main: u32, mut act: impl FnMut(u32) -> io::Result<bool>) -> io::Result<()> {
+    let mut refused = None;
     for _ in 0..ROUNDS {
         let parents: BTreeMap<u32, u32> =
             process::pids(node)?.into_iter().filter_map(|pid| Some((pid, proc::parent(pid)?))).collect();
         let mut acted = false;
+        refused = None;
         for pid in parents.keys().copied().filter(|pid| is_below(&parents, *pid, main)) {
             match act(pid) {
                 Ok(done) => acted |= done,
+                // One that is ending has no memory any more, and then nobody may look at it: it is gone in a moment.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => refused = Some(error),
                 Err(error) => ignore_gone(Err(error))?,
             }
         }
-        if !acted {
+        if refused.is_some() {
+            std::thread::sleep(ENDING);
+        } else if !acted {
             return Ok(());
         }
     }
-    Ok(())
+    refused.map_or(Ok(()), Err)
 }
 
 fn is_below(parents: &BTreeMap<u32, u32>, pid: u32, main: u32) -> bool {

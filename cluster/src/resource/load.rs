@@ -189,7 +189,7 @@ fn end(node: &NodeInfo, file: &Path) -> Result<(), StepError> {
     }
 }
 
-/// Without cgroups: what a kill of the node takes with it.
+/// What a kill of the node takes with it; returns when it is gone.
 pub(crate) fn kill_all(node: &NodeInfo) -> Result<(), StepError> {
     Note::all(node).filter(|(_, note)| note.in_node).try_for_each(|(file, _)| end(node, &file))
 }
@@ -304,7 +304,7 @@ fn launch(
         if started.base.is_none() {
             started.base = said;
         }
-        Ok(write_note(note, &started)?)
+        write_note(note, &started)
     });
     if written.is_err() {
         // The error says why; the load must not stay behind it.
@@ -356,7 +356,7 @@ fn run(task: Task) -> std::io::Result<()> {
         Task::Burn { threads, busy_ppm, nice } => burn(threads, busy_ppm, nice, || tell("ready -")),
         Task::Occupy { bytes } => occupy(bytes, || tell("ready -")),
         Task::Hold { to, speaks, count } => {
-            hold(to, speaks, count, |limit| tell(&format!("ready {limit}")), |reason| tell(reason))
+            hold(to, speaks, count, |limit| tell(&format!("ready {limit}")), tell)
         }
     };
     if let Err(error) = &result {

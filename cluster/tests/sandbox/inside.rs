@@ -35,6 +35,16 @@ pub(crate) fn run(name: &str, results: &str, run_id: &str) -> ExitCode {
             "postgres-base-backup" => base_backup(&start).await,
             "links" => links::rules(&start).await,
             "switch-speed" => links::speed(&start).await,
+            "endings" => {
+                let cluster = start.cluster(target, &[]).await.unwrap();
+                crate::resources::endings(&cluster).await;
+                cluster.shutdown().await.unwrap();
+            }
+            "resources" => {
+                let cluster = start.cluster(target, &[]).await.unwrap();
+                crate::resources::resources(&cluster).await;
+                cluster.shutdown().await.unwrap();
+            }
             "from-outside" => from_outside(&start).await,
             "bad-settings" => bad_settings(&start, target).await,
             "killed" => {

@@ -11,7 +11,7 @@ use schism_cluster::sandbox::{self, Isolation};
 use schism_cluster::{SandboxInfo, Step, enter_sandbox_command};
 
 /// Name, the target whose programs it needs, and whether it also runs unprivileged when the tests run as root.
-const SCENARIOS: [(&str, &str, bool); 17] = [
+const SCENARIOS: [(&str, &str, bool); 22] = [
     ("exit-code", "", true),
     ("signals", "", true),
     ("basics:redis/single", "redis-server", true),
@@ -23,6 +23,11 @@ const SCENARIOS: [(&str, &str, bool); 17] = [
     ("postgres-lost-writes", "postgres", true),
     ("postgres-split-brain", "postgres", false),
     ("postgres-base-backup", "postgres", false),
+    ("endings:redis/sentinel", "redis-sentinel", true),
+    ("endings:postgres/async", "postgres", true),
+    ("resources:redis/single", "redis-server", true),
+    ("resources:redis/sentinel", "redis-sentinel", false),
+    ("resources:postgres/single", "postgres", true),
     ("from-outside", "redis-server", true),
     ("bad-settings:redis/single", "redis-server", false),
     ("bad-settings:postgres/single", "postgres", false),
