@@ -250,3 +250,20 @@ pub(crate) fn fits(kind: Kind, target: &Target, nodes: usize) -> Result<(), Sche
         has: format!("has {nodes}"),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use schism_seed::Seed;
+
+    use super::*;
+
+    #[test]
+    fn a_fault_of_one_server_names_one_that_there_is() {
+        let text = "[[fault]]\nat = 0\nfor = 100\nkind = \"skew\"\ntarget = \"one\"\nprocess = \"sentinel\"\n";
+        let schedule = Schedule::from_toml(text, Seed::new(1)).unwrap();
+        assert_eq!(schedule.check_processes(&["redis", "sentinel"]), Ok(()));
+        let error = schedule.check_processes(&["postgres"]).unwrap_err().to_string();
+        let says = "fault 1 (skew:one) needs a process \"sentinel\" on each node; this cluster has postgres there";
+        assert_eq!(error, says);
+    }
+}

@@ -7,7 +7,8 @@
 //! - The code goes where nothing was. Of the functions only the first five bytes are replaced, by a jump to it. A
 //!   thread beyond them goes on in the kernel's function and tells the true time once more; a thread *between* the
 //!   instructions of those five bytes, or that will come back there from a signal's handler, makes the attempt fail,
-//!   and all is tried again a moment later. (It is one place: between the first and the second instruction.)
+//!   and all is tried again a moment later. (Between the first two or three instructions of a
+//!   function: a thread is rarely there.)
 //! - Once the code is there, only its line changes, which readers notice (see [`super::code`]).
 //! - Giving back replaces the jumps by the original bytes; a jump has no inside. Threads may still be in our code:
 //!   it goes on to work, with the true time for its line, and is erased when nobody is in it any more. If somebody
