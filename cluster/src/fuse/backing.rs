@@ -6,10 +6,11 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::DirEntryExt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, RenameFlags, openat, readlinkat, renameat2};
 use nix::libc;
@@ -34,7 +35,7 @@ pub(super) struct Owner {
 #[derive(Debug, Clone)]
 pub(super) struct Listed {
     pub(super) ino: u64,
-    pub(super) kind: std::fs::FileType,
+    pub(super) kind: Option<nix::dir::Type>,
     pub(super) name: OsString,
 }
 
@@ -261,17 +262,18 @@ impl Backing {
     }
 
     /// All entries, `.` and `..` included, as they are now.
-    pub(super) fn list(&self, directory: &File) -> io::Result<Vec<Listed>> {
-        let dot = |name: &str| -> io::Result<Listed> {
-            let stat = fstatat(directory, name, AtFlags::empty())?;
-            Ok(Listed { ino: self.number(stat.st_ino), kind: directory.metadata()?.file_type(), name: name.into() })
-        };
-        let mut listed = vec![dot(".")?, dot("..")?];
-        for entry in std::fs::read_dir(own_path(directory))? {
+    ///
+    /// `..` is what the directory says it is, and not looked up: the way up from a directory in the root leads to the
+    /// mount over it, into a request that nobody is left to answer.
+    pub(super) fn list(&self, directory: &File) -> Done<Vec<Listed>> {
+        // A descriptor of its own: listing moves the offset.
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let entry = |entry: Result<nix::dir::Entry, Errno>| {
             let entry = entry?;
-            listed.push(Listed { ino: self.number(entry.ino()), kind: entry.file_type()?, name: entry.file_name() });
-        }
-        Ok(listed)
+            let name = OsStr::from_bytes(entry.file_name().to_bytes()).to_owned();
+            Ok(Listed { ino: self.number(entry.ino()), kind: entry.file_type(), name })
+        };
+        Dir::from_fd(openat(directory, ".", flags, Mode::empty())?)?.into_iter().map(entry).collect()
     }
 
     const fn number(&self, ino: u64) -> u64 {

@@ -22,6 +22,7 @@ use fuser::{
     KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
     ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
+use nix::dir::Type;
 use nix::fcntl::FallocateFlags;
 use nix::libc;
 use nix::sys::stat::FileStat;
@@ -306,6 +307,18 @@ const fn kind_of(mode: u32) -> FileType {
     }
 }
 
+const fn listed_kind(kind: Option<Type>) -> FileType {
+    match kind {
+        Some(Type::Directory) => FileType::Directory,
+        Some(Type::Symlink) => FileType::Symlink,
+        Some(Type::Fifo) => FileType::NamedPipe,
+        Some(Type::Socket) => FileType::Socket,
+        Some(Type::CharacterDevice) => FileType::CharDevice,
+        Some(Type::BlockDevice) => FileType::BlockDevice,
+        Some(Type::File) | None => FileType::RegularFile,
+    }
+}
+
 fn time_to_set(time: Option<TimeOrNow>) -> TimeSpec {
     match time {
         None => TimeSpec::UTIME_OMIT,
@@ -570,7 +583,7 @@ impl Filesystem for Passthrough {
     fn readdir(&self, _: &Request, _: INodeNo, handle: FileHandle, offset: u64, mut reply: ReplyDirectory) {
         let listed = self.core.opened(handle).and_then(|open| {
             if offset == 0 {
-                let fresh = Arc::new(self.core.backing.list(&open.file)?);
+                let fresh = Arc::new(self.core.backing.list(&open.file).map_err(code)?);
                 *open.listed.write().unwrap_or_else(PoisonError::into_inner) = fresh;
             }
             Ok(Arc::clone(&open.listed.read().unwrap_or_else(PoisonError::into_inner)))
@@ -580,8 +593,7 @@ impl Filesystem for Passthrough {
             Err(error) => return reply.error(error),
         };
         for (next, listed) in (1..).zip(listed.iter()).skip(usize::try_from(offset).unwrap_or(usize::MAX)) {
-            let kind = FileType::from_std(listed.kind).unwrap_or(FileType::RegularFile);
-            if reply.add(INodeNo(listed.ino), next, kind, &listed.name) {
+            if reply.add(INodeNo(listed.ino), next, listed_kind(listed.kind), &listed.name) {
                 break;
             }
         }
