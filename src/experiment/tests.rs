@@ -40,11 +40,15 @@ fn whole() -> Value {
             {"ref": "up"},
             {
                 "type": "probe", "name": "list",
-                "provider": {"type": "process", "path": "ls", "arguments": ["-l", "", null, 5, true, "${where}"], "timeout": 3},
+                "provider": {"type": "process", "path": "ls", "timeout": 3,
+                             "arguments": ["-l", "", null, 5, true, "${where}"]},
             },
-            {"type": "action", "name": "map", "provider": {"type": "process", "path": "ls", "arguments": {"-a": "", "-w": 5}}},
-            {"type": "action", "name": "line", "provider": {"type": "process", "path": "ls", "arguments": "-l ${where}"}},
-            {"type": "action", "name": "kill", "provider": {"type": "schism", "fault": "kill", "target": "one", "draw": 4}},
+            {"type": "action", "name": "map",
+             "provider": {"type": "process", "path": "ls", "arguments": {"-a": "", "-w": 5}}},
+            {"type": "action", "name": "line",
+             "provider": {"type": "process", "path": "ls", "arguments": "-l ${where}"}},
+            {"type": "action", "name": "kill",
+             "provider": {"type": "schism", "fault": "kill", "target": "one", "draw": 4}},
         ],
         "rollbacks": [
             {
@@ -100,8 +104,8 @@ fn everything_that_is_supported() {
 fn a_source_is_repeated_without_its_file_and_environment() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("e.yaml");
-    let yaml = "title: ${home}\ndescription: d\nconfiguration:\n  home: {type: env, key: PATH}\n  not: {type: env, key: \
-                SCHISM_NOT_SET, default: x}\nmethod: []\n";
+    let yaml = "title: ${home}\ndescription: d\nconfiguration:\n  home: {type: env, key: PATH}\n  not: {type: env, \
+                key: SCHISM_NOT_SET, default: x}\nmethod: []\n";
     std::fs::write(&path, yaml).unwrap();
     let source = Source::read(&path).unwrap();
     assert_eq!(source.environment.keys().collect::<Vec<_>>(), ["PATH"]);

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
     probe::{Probe, Prober, Sample},
-    prometheus::{Alarm, Prometheus, listen, watch},
+    prometheus::{Alarm, listen, watch},
     thresholds::{Thresholds, Watchdog},
 };
 use crate::{exit::usage, plan::Target};
