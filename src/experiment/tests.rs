@@ -119,6 +119,15 @@ fn a_source_is_repeated_without_its_file_and_environment() {
     assert!(error.is::<crate::exit::UsageError>() && error.to_string().contains("e.yaml: "), "{error}");
 }
 
+#[test]
+fn the_example_of_the_documentation_is_an_experiment() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/experiments/isolate-primary.yaml");
+    let nodes = NODES.map(str::to_owned);
+    let circumstances = Circumstances { nodes: &nodes, seed: 1, duration_ms: 600_000 };
+    let experiment = Source::read(&path).unwrap().experiment(&circumstances).unwrap();
+    assert_eq!((experiment.faults.len(), experiment.activities().count()), (2, 6));
+}
+
 /// What is put where, and how the error begins.
 #[test]
 fn everything_else_is_one_error_with_its_place() {
