@@ -601,13 +601,16 @@ fn an_experiment_that_is_ended_early_rolls_back() {
     let results = scratch();
     let trace = results.path().join("trace");
     let line = |start: &str| format!("{start} {}", trace.display());
+    let mut wait = shell("leave a trace and wait", &(line("touch") + "; sleep 600"));
+    // The trace tells that the kill in the background is in force.
+    wait["pauses"] = serde_json::json!({"before": 1.5});
     let value = serde_json::json!({
         "title": "t", "description": "d",
         "steady-state-hypothesis": {"title": "h", "probes": [probe("always", "true", 0.into())]},
         "method": [
             {"type": "action", "name": "kill", "background": true,
              "provider": {"type": "schism", "fault": "kill", "target": "n1", "for": "60s"}},
-            shell("leave a trace and wait", &(line("touch") + "; sleep 600")),
+            wait,
             shell("never", "true"),
         ],
         "rollbacks": [shell("remove it", &line("rm"))],
