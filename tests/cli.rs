@@ -236,6 +236,52 @@ fn faults_must_fit_the_time_and_the_cluster() {
 }
 
 #[test]
+fn errors_of_an_experiment_name_the_place() {
+    let experiment = |method: &str| format!(r#"{{"title": "t", "description": "d", "method": [{method}]}}"#);
+    let python = r#"{"type": "action", "name": "a", "provider": {"type": "python", "module": "os", "func": "remove"}}"#;
+    let program = r#"{"type": "action", "name": "a", "provider": {"type": "process", "path": "no-such-program"}}"#;
+    let kill = r#"{"type": "action", "name": "a", "provider": {"type": "schism", "fault": "kill", "target": "n4"}}"#;
+    let run = ["run", "redis/sentinel", "--experiment", "e.json"];
+    for (content, says) in [
+        (experiment(python), "method[0].provider.type: \"python\" is not supported; supported: process, http, schism"),
+        (experiment(kill), "n4"),
+        ("{".to_owned(), "e.json: EOF"),
+    ] {
+        refused_beside(&[("e.json", &content)], &run, &[says]);
+    }
+    refused_beside(
+        &[("e.json", &experiment(""))],
+        &["run", "memory", "--experiment", "e.json"],
+        &["the memory target"],
+    );
+    refused_beside(
+        &[("e.json", &experiment(""))],
+        &[&run[..], &["--faults", "kill"]].concat(),
+        &["cannot be used with"],
+    );
+    refused(&run, &["cannot read the experiment e.json"]);
+    let folder = scratch();
+    let file = folder.path().join("e.json");
+    fs::write(&file, experiment(program)).unwrap();
+    // A plan may run elsewhere.
+    let planned = run_plan(&["redis/single", "--experiment", file.to_str().unwrap()]);
+    assert!(planned.contains("# method[0]: a (process no-such-program)"), "{planned}");
+}
+
+fn run_plan(args: &[&str]) -> String {
+    run(schism().arg("plan").args(args)).expect(0).stdout
+}
+
+#[test]
+fn thresholds_of_a_prometheus_are_checked() {
+    let file = "[[abort.prometheus]]\nurl = \"https://h\"\nquery = \"up\"\nabove = 1\n";
+    let args = ["run", "redis/single", "--safety", "s.toml"];
+    refused_beside(&[("s.toml", file)], &args, &["abort.prometheus[0]: \"https://h\" is no http URL"]);
+    let file = file.replace("https", "http");
+    refused_beside(&[("s.toml", &file)], &["run", "memory", "--safety", "s.toml"], &["no faults that a Prometheus"]);
+}
+
+#[test]
 fn errors_of_a_schedule_file_name_the_line() {
     let good = "[[fault]]\nat = \"1s\"\nkind = \"kill\"\ntarget = \"one\"\n\n";
     for (second, says) in [

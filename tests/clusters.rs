@@ -468,6 +468,7 @@ fn an_experiment_runs_its_faults_one_after_the_other_and_is_repeated_by_its_plan
     let fault = |name: &str, provider: Value, background: bool| {
         let mut action = serde_json::json!({"type": "action", "name": name, "background": background});
         action["provider"] = provider;
+        action["provider"]["type"] = "schism".into();
         action
     };
     let file = experiment(
@@ -477,10 +478,10 @@ fn an_experiment_runs_its_faults_one_after_the_other_and_is_repeated_by_its_plan
             "configuration": {"host": {"type": "env", "key": "SCHISM_TEST_HOST"}},
             "steady-state-hypothesis": {"title": "h", "probes": [probe("ping", "redis-cli -h ${host} PING", pong)]},
             "method": [
-                fault("freeze", serde_json::json!({"type": "schism", "fault": "pause", "target": "n2", "for": "4s"}), true),
+                fault("freeze", serde_json::json!({"fault": "pause", "target": "n2", "for": "4s"}), true),
                 {"type": "probe", "name": "frozen", "pauses": {"before": 1}, "provider": {
                     "type": "process", "path": "redis-cli", "arguments": "-h ${host} PING", "timeout": 1}},
-                fault("cut", serde_json::json!({"type": "schism", "fault": "partition", "target": "n3", "for": "1s"}), false),
+                fault("cut", serde_json::json!({"fault": "partition", "target": "n3", "for": "1s"}), false),
                 {"type": "probe", "name": "no-web", "provider": {"type": "http", "url": "http://n1:81/", "timeout": 1}},
             ],
             "rollbacks": [shell("env", "echo $SCHISM_N3")],
@@ -600,13 +601,16 @@ fn an_experiment_that_is_ended_early_rolls_back() {
     let results = scratch();
     let trace = results.path().join("trace");
     let line = |start: &str| format!("{start} {}", trace.display());
+    let mut wait = shell("leave a trace and wait", &(line("touch") + "; sleep 600"));
+    // The trace tells that the kill in the background is in force.
+    wait["pauses"] = serde_json::json!({"before": 1.5});
     let value = serde_json::json!({
         "title": "t", "description": "d",
         "steady-state-hypothesis": {"title": "h", "probes": [probe("always", "true", 0.into())]},
         "method": [
             {"type": "action", "name": "kill", "background": true,
              "provider": {"type": "schism", "fault": "kill", "target": "n1", "for": "60s"}},
-            shell("leave a trace and wait", &(line("touch") + "; sleep 600")),
+            wait,
             shell("never", "true"),
         ],
         "rollbacks": [shell("remove it", &line("rm"))],

@@ -2,7 +2,7 @@
 //!
 //! As the toolkit does it, with Python's `string.Template`: `$name` and `${name}` are replaced, `$$` is a dollar sign,
 //! a name that the configuration does not have stays as it is (`${HOME}` in the arguments of a shell is the shell's). A
-//! text that is nothing but one name becomes the value itself, a number for a number; there an unknown name is an error.
+//! text that is nothing but one name becomes the value itself, a number for a number; then an unknown one is an error.
 
 use std::collections::BTreeMap;
 

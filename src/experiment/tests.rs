@@ -40,11 +40,15 @@ fn whole() -> Value {
             {"ref": "up"},
             {
                 "type": "probe", "name": "list",
-                "provider": {"type": "process", "path": "ls", "arguments": ["-l", "", null, 5, true, "${where}"], "timeout": 3},
+                "provider": {"type": "process", "path": "ls", "timeout": 3,
+                             "arguments": ["-l", "", null, 5, true, "${where}"]},
             },
-            {"type": "action", "name": "map", "provider": {"type": "process", "path": "ls", "arguments": {"-a": "", "-w": 5}}},
-            {"type": "action", "name": "line", "provider": {"type": "process", "path": "ls", "arguments": "-l ${where}"}},
-            {"type": "action", "name": "kill", "provider": {"type": "schism", "fault": "kill", "target": "one", "draw": 4}},
+            {"type": "action", "name": "map",
+             "provider": {"type": "process", "path": "ls", "arguments": {"-a": "", "-w": 5}}},
+            {"type": "action", "name": "line",
+             "provider": {"type": "process", "path": "ls", "arguments": "-l ${where}"}},
+            {"type": "action", "name": "kill",
+             "provider": {"type": "schism", "fault": "kill", "target": "one", "draw": 4}},
         ],
         "rollbacks": [
             {
@@ -100,8 +104,8 @@ fn everything_that_is_supported() {
 fn a_source_is_repeated_without_its_file_and_environment() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("e.yaml");
-    let yaml = "title: ${home}\ndescription: d\nconfiguration:\n  home: {type: env, key: PATH}\n  not: {type: env, key: \
-                SCHISM_NOT_SET, default: x}\nmethod: []\n";
+    let yaml = "title: ${home}\ndescription: d\nconfiguration:\n  home: {type: env, key: PATH}\n  not: {type: env, \
+                key: SCHISM_NOT_SET, default: x}\nmethod: []\n";
     std::fs::write(&path, yaml).unwrap();
     let source = Source::read(&path).unwrap();
     assert_eq!(source.environment.keys().collect::<Vec<_>>(), ["PATH"]);
@@ -113,6 +117,15 @@ fn a_source_is_repeated_without_its_file_and_environment() {
     std::fs::write(&path, "title: [").unwrap();
     let error = Source::read(&path).unwrap_err();
     assert!(error.is::<crate::exit::UsageError>() && error.to_string().contains("e.yaml: "), "{error}");
+}
+
+#[test]
+fn the_example_of_the_documentation_is_an_experiment() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/experiments/isolate-primary.yaml");
+    let nodes = NODES.map(str::to_owned);
+    let circumstances = Circumstances { nodes: &nodes, seed: 1, duration_ms: 600_000 };
+    let experiment = Source::read(&path).unwrap().experiment(&circumstances).unwrap();
+    assert_eq!((experiment.faults.len(), experiment.activities().count()), (2, 6));
 }
 
 /// What is put where, and how the error begins.

@@ -2,7 +2,7 @@
 //!
 //! By the reference: a text, an integer, a boolean is equal to the output; a list of two holds it between them (both
 //! included), a longer or shorter one has it among its elements; `regex` and `range` are objects. Where an output is an
-//! object with a `status`, as those of processes and of HTTP are, the status is what is looked at, unless `target` names
+//! object with a `status`, as those of processes and HTTP are, the status is what is looked at, unless `target` names
 //! another part of it.
 
 use regex::Regex;
@@ -153,7 +153,7 @@ mod tests {
         Tolerance::read(tolerance, "t", &PARTS, &Configuration::default()).unwrap().holds(output)
     }
 
-    /// The reference's examples (experiment: "Steady State Probe Tolerance"; tutorial: "Built-in supported tolerances"),
+    /// The reference's examples (experiment: "Steady State Probe Tolerance"; tutorial: "Built-in tolerances"),
     /// each with an output that it holds for and one that it does not.
     #[test]
     fn the_examples_of_the_reference() {

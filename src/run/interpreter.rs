@@ -72,8 +72,8 @@ pub(crate) enum Side {
 pub(crate) trait Surroundings {
     /// Begin the fault schedule and the monitor.
     fn begin(&mut self, clock: Clock);
-    /// Let the schedule's last fault end, or, interrupted or aborted, stop injecting and heal everything at once; answered
-    /// by [`Side::Healed`].
+    /// Let the schedule's last fault end, or, interrupted or aborted, stop injecting and heal everything at once;
+    /// answered by [`Side::Healed`].
     fn heal(&mut self, ending: Ending);
     /// Wait for the cluster to recover; answered by [`Side::Recovery`].
     fn await_recovery(&mut self);

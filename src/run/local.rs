@@ -113,7 +113,8 @@ pub(crate) fn run_in_sandbox(launch: &Launch, alarms: Option<File>) -> anyhow::R
     let signals = Arc::new(Signals::default());
     let driver = plan.experiment()?.map(|experiment| {
         let steady = Duration::from_millis(plan.steady_ms);
-        Driver::new(experiment, &cluster, &signals, stories.subscribe(), stop.subscribe(), steady, &job.directory)
+        let (stories, stop, side) = (stories.subscribe(), stop.subscribe(), side_sender.clone());
+        Driver::new(experiment, &cluster, &signals, stories, stop, side, (steady, &job.directory))
     });
     let mut surroundings = LocalSurroundings {
         runtime: &runtime,
@@ -248,24 +249,20 @@ impl Surroundings for LocalSurroundings<'_> {
                 let (steady, side, cancel) = (self.steady_state(), self.side.clone(), self.cancel.subscribe());
                 tokio::spawn(async move {
                     let holds = steady.holds_before(&side).await;
-                    let experiment = async {
-                        if let Some(driver) = driver {
-                            driver.run(holds, &side).await;
-                        }
-                    };
-                    let faults = async {
-                        if holds {
-                            let _watch = steady.watch(side.clone(), cancel);
-                            // Its events say how each fault went, failures included; it heals before it ends.
-                            nemesis.run().await;
-                        }
-                        // With it the channel of its events is closed, which says that everything is healed.
-                        drop(nemesis);
-                    };
-                    tokio::join!(experiment, faults);
+                    if let Some(driver) = driver {
+                        tokio::spawn(driver.run(holds));
+                    }
+                    if holds {
+                        let _watch = steady.watch(side, cancel);
+                        // Its events say how each fault went, failures included; it heals before it ends.
+                        nemesis.run().await;
+                    }
                 });
             }
-            Err(error) => self.tell(Side::HarnessError(format!("the nemesis cannot start: {error}"))),
+            Err(error) => {
+                self.tell(Side::HarnessError(format!("the nemesis cannot start: {error}")));
+                self.driver = None;
+            }
         }
         tokio::spawn(forward_faults(events, self.stories.take(), self.side.clone()));
     }

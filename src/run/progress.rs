@@ -53,7 +53,7 @@ impl Progress {
 
     pub(crate) fn count(&self, kind: EventType) {
         match kind {
-            EventType::Ok => &*self.ok,
+            EventType::Ok => &self.ok,
             EventType::Fail => &self.fail,
             EventType::Info | EventType::Invoke => &self.info,
         }

@@ -56,3 +56,22 @@ impl Safety {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_examples_of_the_documentation_are_safety_files() {
+        let text = include_str!("../../docs/safety.md");
+        let target = Target::parse("postgres/async").unwrap();
+        let files: Vec<&str> = text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        assert_eq!(files.len(), 2);
+        for file in files {
+            let safety: Safety = toml::from_str(file).unwrap();
+            assert!(!safety.is_empty());
+            safety.validate(&target).unwrap();
+            assert_eq!(toml::from_str::<Safety>(&toml::to_string(&safety).unwrap()).unwrap(), safety);
+        }
+    }
+}

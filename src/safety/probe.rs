@@ -228,7 +228,7 @@ impl Prober {
         let answers = nodes.iter().map(|node| async move {
             let asked = tokio::time::timeout(probe.timeout(), self.ask(probe, node)).await;
             let late = |_| Err(format!("no answer within {} ms", probe.timeout().as_millis()));
-            let answer = asked.unwrap_or_else(|elapsed| late(elapsed));
+            let answer = asked.unwrap_or_else(late);
             match (answer, &probe.expect) {
                 (Err(problem), _) => (false, format!("{node}: {problem}")),
                 (Ok(answer), Some(tolerance)) => (tolerance.holds(&answer), format!("{node}: {}", shown(&answer))),

@@ -39,6 +39,17 @@ pub(super) struct Driver {
     hand: Hand,
     steady: Duration,
     directory: PathBuf,
+    side: UnboundedSender<Side>,
+}
+
+impl Drop for Driver {
+    /// However it ends, the run must hear of it: it waits for that.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tell(&self.side, Side::HarnessError("the experiment ended by a bug of schism".to_owned()));
+        }
+        tell(&self.side, Side::ExperimentOver);
+    }
 }
 
 /// What does an activity.
@@ -60,15 +71,16 @@ impl Driver {
         signals: &Arc<Signals>,
         stories: watch::Receiver<Stories>,
         stop: watch::Receiver<Option<Ending>>,
-        steady: Duration,
-        directory: &Path,
+        side: UnboundedSender<Side>,
+        (steady, directory): (Duration, &Path),
     ) -> Self {
         let hand = Hand { cluster: Arc::clone(cluster), signals: Arc::clone(signals), stories, stop };
-        Self { experiment, hand, steady, directory: directory.to_path_buf() }
+        Self { experiment, hand, steady, directory: directory.to_path_buf(), side }
     }
 
     /// From beginning to end. Where it may not begin (`allowed`), only the rollbacks are done.
-    pub(super) async fn run(mut self, allowed: bool, side: &UnboundedSender<Side>) {
+    pub(super) async fn run(mut self, allowed: bool) {
+        let side = &self.side.clone();
         let mut journal = Journal::begin(&self.experiment);
         let ended = if allowed { self.carry_out(&mut journal, side).await } else { Err(Stopped) };
         self.hand.signals.close();
@@ -94,7 +106,6 @@ impl Driver {
                 Side::Abort(format!("the steady-state hypothesis was not met before the method: {name} ({got})")),
             );
         }
-        tell(side, Side::ExperimentOver);
     }
 
     async fn carry_out(&mut self, journal: &mut Journal, side: &UnboundedSender<Side>) -> Result<(), Stopped> {
@@ -138,51 +149,15 @@ impl Driver {
         Ok((!state.probes.is_empty()).then_some(state))
     }
 
-    /// Every activity in order; those in the background are waited for at the end.
+    /// In order, until the experiment is to end.
     async fn method(&self) -> (Vec<Record>, Result<(), Stopped>) {
-        let mut records = Vec::new();
-        for activity in &self.experiment.method {
-            if self.hand.go_on().is_err() {
-                break;
-            }
-            let (mut hand, copy) = (self.hand.clone(), activity.clone());
-            let task = tokio::spawn(async move { hand.execute(&copy, NO_LIMIT, true).await });
-            records.push(if activity.background {
-                Running::Task(task)
-            } else {
-                Running::Ended(joined(activity, task).await)
-            });
-        }
-        let mut ended = Vec::new();
-        for (running, activity) in records.into_iter().zip(&self.experiment.method) {
-            ended.push(match running {
-                Running::Ended(record) => record,
-                Running::Task(task) => joined(activity, task).await,
-            });
-        }
-        (ended, self.hand.go_on())
+        let records = self.hand.in_order(&self.experiment.method, NO_LIMIT, true).await;
+        (records, self.hand.go_on())
     }
 
     /// Every one, whatever became of the others and of the experiment.
     async fn roll_back(&self) -> Vec<Record> {
-        let mut running = Vec::new();
-        for activity in &self.experiment.rollbacks {
-            let (mut hand, copy) = (self.hand.clone(), activity.clone());
-            let task = tokio::spawn(async move { hand.execute(&copy, ROLLBACK_LIMIT, false).await });
-            running.push(if activity.background {
-                Running::Task(task)
-            } else {
-                Running::Ended(joined(activity, task).await)
-            });
-        }
-        let mut ended = Vec::new();
-        for (running, activity) in running.into_iter().zip(&self.experiment.rollbacks) {
-            ended.push(match running {
-                Running::Ended(record) => record,
-                Running::Task(task) => joined(activity, task).await,
-            });
-        }
-        ended
+        self.hand.in_order(&self.experiment.rollbacks, ROLLBACK_LIMIT, false).await
     }
 }
 
@@ -202,6 +177,31 @@ async fn joined(activity: &Activity, task: JoinHandle<Record>) -> Record {
 impl Hand {
     fn go_on(&self) -> Result<(), Stopped> {
         if self.stop.borrow().is_some() { Err(Stopped) } else { Ok(()) }
+    }
+
+    /// One after the other; those in the background are waited for at the end.
+    async fn in_order(&self, activities: &[Activity], limit: Duration, stoppable: bool) -> Vec<Record> {
+        let mut running = Vec::new();
+        for activity in activities {
+            if stoppable && self.go_on().is_err() {
+                break;
+            }
+            let (mut hand, copy) = (self.clone(), activity.clone());
+            let task = tokio::spawn(async move { hand.execute(&copy, limit, stoppable).await });
+            running.push(if activity.background {
+                Running::Task(task)
+            } else {
+                Running::Ended(joined(activity, task).await)
+            });
+        }
+        let mut records = Vec::new();
+        for (running, activity) in running.into_iter().zip(activities) {
+            records.push(match running {
+                Running::Ended(record) => record,
+                Running::Task(task) => joined(activity, task).await,
+            });
+        }
+        records
     }
 
     async fn pause(&mut self, length: Duration) -> Result<(), Stopped> {

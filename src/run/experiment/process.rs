@@ -39,7 +39,7 @@ pub(super) async fn run(cluster: &Cluster, process: &Process, limit: Duration) -
     for (index, node) in (0..).zip(cluster.node_names()) {
         command.env(format!("SCHISM_{}", node.to_uppercase()), schism_cluster::node_address(index).to_string());
     }
-    end(command, process.timeout.map_or(limit, |own| own.min(Duration::MAX))).await
+    end(command, process.timeout.unwrap_or(limit)).await
 }
 
 /// Kills the group when it is dropped before the program has ended.
