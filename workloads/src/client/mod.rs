@@ -37,7 +37,7 @@ pub const NO_ROW: &str = "no-row";
 pub const LOCK_TAKEN: &str = "lock-taken";
 /// Error class: what a lock protects has accepted a greater token. Always `fail`.
 pub const STALE_TOKEN: &str = "stale-token";
-/// The answer to a release of a lock that was no longer the holder's: `ok` with this value, see [`not_holder`].
+/// The answer to a release of a lock that was no longer the holder's: `ok` with this value, since the lock is free of it.
 pub const NOT_HOLDER: &str = "not-holder";
 /// Error class: no connection could be opened. Always `fail`.
 pub const CONNECT: &str = "connect";
