@@ -355,9 +355,7 @@ fn run(task: Task) -> std::io::Result<()> {
     let result = match task {
         Task::Burn { threads, busy_ppm, nice } => burn(threads, busy_ppm, nice, || tell("ready -")),
         Task::Occupy { bytes } => occupy(bytes, || tell("ready -")),
-        Task::Hold { to, speaks, count } => {
-            hold(to, speaks, count, |limit| tell(&format!("ready {limit}")), tell)
-        }
+        Task::Hold { to, speaks, count } => hold(to, speaks, count, |limit| tell(&format!("ready {limit}")), tell),
     };
     if let Err(error) = &result {
         tell(&error.to_string());
