@@ -97,10 +97,23 @@ pub(crate) fn thaw(node: &NodeInfo) -> Result<(), StepError> {
 
 /// Whether the node's process of this name runs: the one that its helper noted, not a later one with its number.
 pub(crate) fn main_pid(node: &NodeInfo, process: &str) -> Option<u32> {
+    let (pid, ticks) = noted(node, process)?;
+    (pids(node).ok()?.contains(&pid) && proc::start_ticks(pid).ok()? == ticks).then_some(pid)
+}
+
+/// Its number and when it started, whether it runs or not.
+fn noted(node: &NodeInfo, process: &str) -> Option<(u32, u64)> {
     let noted = std::fs::read_to_string(pid_file(node, process)).ok()?;
     let (pid, ticks) = noted.trim().split_once(' ')?;
-    let (pid, ticks) = (pid.parse().ok()?, ticks.parse::<u64>().ok()?);
-    (pids(node).ok()?.contains(&pid) && proc::start_ticks(pid).ok()? == ticks).then_some(pid)
+    Some((pid.parse().ok()?, ticks.parse().ok()?))
+}
+
+/// Waits until nothing is left of a process that runs no more. A process that ends is out of its cgroup and namespace
+/// before it closes its sockets: with ten thousand connections to close, the next server mostly found the port still in
+/// use. It is reaped only when it has closed them.
+pub(crate) fn wait_until_gone(node: &NodeInfo, process: &str) -> Result<(), StepError> {
+    let Some((pid, ticks)) = noted(node, process) else { return Ok(()) };
+    wait(node, "gone", || Ok(proc::start_ticks(pid).ok() != Some(ticks)))
 }
 
 pub(crate) fn pid_file(node: &NodeInfo, process: &str) -> std::path::PathBuf {

@@ -249,6 +249,7 @@ pub(crate) fn start_process(info: &SandboxInfo, node: &NodeInfo, process: &Proce
     if process::main_pid(node, &process.name).is_some() {
         return Ok(());
     }
+    process::wait_until_gone(node, &process.name)?;
     // The helper joins the node and would freeze with it.
     if process::state(node).doing(|| format!("look at {}", node.name))? == NodeState::Frozen {
         return Err(StepError::Frozen(node.name.clone()));

@@ -150,22 +150,7 @@ async fn connections(cluster: &Cluster) {
     cluster.run(Step::Start { node: node() }).await.unwrap();
     let began = Instant::now();
     while measured(cluster, held(true)).await < 90.0 || measured(cluster, served.clone()).await > 0.0 {
-        let (held, served) = (measured(cluster, held(true)).await, measured(cluster, served.clone()).await);
-        assert!(
-            began.elapsed().as_secs() < 30,
-            "the new server is not full: {held} %, {served} served, {:?} {}",
-            cluster.node_state(NODE),
-            {
-                let i = cluster.info();
-                std::fs::read_to_string(&i.nodes[0].processes[0].log)
-                    .unwrap()
-                    .lines()
-                    .rev()
-                    .take(15)
-                    .collect::<Vec<_>>()
-                    .join("\n")
-            }
-        );
+        assert!(began.elapsed().as_secs() < 30, "the new server is not full");
     }
     cluster.run(Step::Unload { node: node(), id: 3 }).await.unwrap();
     let began = Instant::now();
