@@ -74,7 +74,7 @@ async fn redis(port: u16, ops: u64) {
             scripts[slot as usize].push(Op::new(slot, event.f, event.value));
         }
     }
-    let redis = Redis::new(Arc::new(Local), Options { port, wait: None });
+    let redis = Redis::new(Arc::new(Local), Options { port, ..Options::default() });
     let mut clients = Vec::new();
     for slot in 0..20 {
         clients.push(redis.open(slot, "n1").await.unwrap());
