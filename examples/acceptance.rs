@@ -636,12 +636,19 @@ fn run_case(schism: &Path, case: &Case, seed: u64) -> Result<Run, String> {
     Ok(Run { code, result })
 }
 
-/// `kill -9` of the launcher or of the sandbox's first process at a random moment of a partition: nothing may stay,
-/// and the history up to then must be judged.
+/// Faults of every family, three at once, so that whenever the run is killed some are in force.
+const EVERYTHING: [&str; 10] =
+    ["--faults", "all", "--fault-concurrency", "3", "--steady", "500ms", "--interval", "1s", "--fault-duration", "4s"];
+
+/// `kill -9` of the launcher or of the sandbox's first process at a random moment of a run with all faults: nothing may
+/// stay, in the machine either, and the history up to then must be judged.
 fn killed_controller(schism: &Path, results: &Path, round: u64) -> Judged {
     let results = results.join(format!("killed-{round}"));
+    let target = if round % 4 < 2 { "postgres/async" } else { "redis/sentinel" };
+    let before = machine();
     let mut child = Command::new(schism)
-        .args(["run", "redis/sentinel", "--schedule", "isolate-primary", "--json", "--seed", &round.to_string()])
+        .args(["run", target, "--json", "--duration", "40s", "--seed", &round.to_string()])
+        .args(EVERYTHING)
         .arg("--results")
         .arg(&results)
         .stdin(Stdio::null())
@@ -651,25 +658,67 @@ fn killed_controller(schism: &Path, results: &Path, round: u64) -> Judged {
         .map_err(|error| error.to_string())?;
     let history =
         wait_for(Duration::from_secs(60), || find_file(&results, "history.jsonl")).ok_or("no history appeared")?;
-    // The cut comes 5 s into the run and lasts 20 s: moments from before its injection to well within it.
-    std::thread::sleep(Duration::from_millis(4_800 + (round * 977) % 9_000));
+    // From before the first fault to well within several.
+    std::thread::sleep(Duration::from_millis(200 + (round * 977) % 12_000));
     // Odd rounds kill the launcher, even ones the controller within the sandbox.
     let victim = if round % 2 == 1 { child.id() } else { controller_of(&history).unwrap_or(child.id()) };
     let killed = Command::new("kill").args(["-9", &victim.to_string()]).status().map_err(|error| error.to_string())?;
     ensure(killed.success(), "the controller was gone before it was killed".to_owned())?;
     let killed_at = Instant::now();
     let ledger = history.with_file_name("ledger.jsonl");
-    let gone = wait_for(Duration::from_secs(2), || left_of(schism, &ledger).is_empty().then_some(()));
+    let in_force = faults_in_force(&ledger);
+    let left = || [left_of(schism, &ledger), changed_since(&before)].concat();
+    let gone = wait_for(Duration::from_secs(2), || left().is_empty().then_some(()));
     let gone_ms = killed_at.elapsed().as_millis();
     let _ = child.wait();
-    ensure(gone.is_some(), format!("left after 2 s: {}", left_of(schism, &ledger).join("; ")))?;
+    ensure(gone.is_some(), format!("left after 2 s, of {}: {}", in_force.join(", "), left().join("; ")))?;
     let checked =
         Command::new(schism).args(["check", "--json"]).arg(&history).output().map_err(|error| error.to_string())?;
     let line: Value = serde_json::from_slice(&checked.stdout).map_err(|error| {
         format!("the history cannot be judged: {error}: {}", String::from_utf8_lossy(&checked.stderr))
     })?;
-    let events = std::fs::read_to_string(&history).map_err(|error| error.to_string())?.lines().count();
-    Ok(format!("all gone after {gone_ms} ms; {events} lines of history judged {}", line["valid"]))
+    let _ = std::fs::remove_dir_all(&results);
+    let in_force = if in_force.is_empty() { "nothing".to_owned() } else { in_force.join(", ") };
+    Ok(format!("all gone after {gone_ms} ms; in force: {in_force}; judged {}", line["valid"]))
+}
+
+/// Kinds whose undo the ledger does not yet have.
+fn faults_in_force(ledger: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(ledger).unwrap_or_default();
+    let mut open = std::collections::BTreeMap::new();
+    for record in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        match record["record"].as_str() {
+            Some("intent") => {
+                open.insert(record["fault"].as_u64(), record["kind"].as_str().unwrap_or_default().to_owned());
+            }
+            // The guardian notes those that ended with the sandbox.
+            Some("undone") if record["by"] == "run" => drop(open.remove(&record["fault"].as_u64())),
+            _ => {}
+        }
+    }
+    open.into_values().collect()
+}
+
+/// What a fault might leave in the machine itself: mounts, loop devices, links, firewall tables, network namespaces.
+fn machine() -> Vec<(&'static str, String)> {
+    let told = |program: &str, args: &[&str]| {
+        let output = Command::new(program).args(args).output().map(|output| output.stdout).unwrap_or_default();
+        String::from_utf8_lossy(&output).into_owned()
+    };
+    vec![
+        ("mounts", std::fs::read_to_string("/proc/self/mounts").unwrap_or_default()),
+        ("loop devices", told("losetup", &["--list", "--noheadings", "--output", "NAME,BACK-FILE"])),
+        ("links", told("ip", &["-brief", "link"])),
+        ("firewall tables", told("nft", &["list", "tables"])),
+        ("network namespaces", told("ip", &["netns", "list"])),
+    ]
+}
+
+fn changed_since(before: &[(&'static str, String)]) -> Vec<String> {
+    let changed = |((what, was), (_, is)): (&(&str, String), (&str, String))| {
+        (*was != is).then(|| format!("{what} are no longer what they were: {is}"))
+    };
+    before.iter().zip(machine()).filter_map(changed).collect()
 }
 
 fn controller_of(history: &Path) -> Option<u32> {
@@ -833,7 +882,7 @@ fn main() -> ExitCode {
     }
     if wants("killed-controller") {
         let results = std::env::temp_dir().join(format!("schism-acceptance-{}", std::process::id()));
-        for round in 1..=seeds.unwrap_or(20) {
+        for round in 1..=seeds.unwrap_or(100) {
             let began = Instant::now();
             tally.add(
                 "killed-controller",
