@@ -15,6 +15,9 @@ const NODES_MAX: usize = 20;
 /// Samples are a second apart; where one is missing for longer, the line is broken.
 const GAP_S: f64 = 2.5;
 
+/// A clock set by an hour is measured as an hour and half a millisecond: no reason for an axis of a day.
+const SLACK: f64 = 1.01;
+
 /// The axis' possible ends, in milliseconds.
 const ENDS: [(f64, &str); 12] = [
     (1.0, "1 ms"),
@@ -87,7 +90,7 @@ struct Axis {
 
 impl Axis {
     fn new(samples: &[ClockSample]) -> Self {
-        let end = |most: f64| ENDS.into_iter().find(|(end, _)| *end >= most).unwrap_or(ENDS[ENDS.len() - 1]);
+        let end = |most: f64| ENDS.into_iter().find(|(end, _)| *end * SLACK >= most).unwrap_or(ENDS[ENDS.len() - 1]);
         let most = |sign: f64| samples.iter().map(|sample| sample.offset_ms * sign).fold(0.0, f64::max);
         Self { behind: end(most(-1.0)), ahead: end(most(1.0)) }
     }
@@ -124,7 +127,7 @@ mod tests {
 
     #[test]
     fn hours_and_milliseconds_are_seen_on_one_axis() {
-        let samples = [sample("n1", 1, 3_600_000.0), sample("n1", 2, -200.0)];
+        let samples = [sample("n1", 1, 3_600_000.4), sample("n1", 2, -200.0)];
         let axis = Axis::new(&samples);
         assert_eq!((axis.ahead.1, axis.behind.1), ("1 h", "1 s"));
         assert_eq!((axis.y(3.6e6), axis.y(-1e3)), (0, PANEL_HEIGHT));
