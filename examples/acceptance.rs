@@ -32,7 +32,8 @@ struct Run {
 }
 
 /// A lock with a lease of 1 s, whose first holder keeps it for all of the run, on a server that stands still for 5 s: it ends
-/// while it is held, and another gets it.
+/// while it is held, and another gets it. No operation is given up before the server answers again: a holder whose write may
+/// or may not have been done is over, and would try none with its old token.
 macro_rules! paused_lock {
     ($workload:literal) => {
         [
@@ -43,6 +44,8 @@ macro_rules! paused_lock {
             "12",
             "--option",
             "hold-ms=100000",
+            "--op-timeout",
+            "10s",
             "--schedule",
             "examples/pause-primary.toml",
         ]
