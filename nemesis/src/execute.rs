@@ -495,7 +495,7 @@ impl<F: Fabric> Nemesis<F> {
     /// Injects by steps and looks whether it bites.
     async fn take_hold(&mut self, id: u32) -> Result<InForce, String> {
         let injection = self.injection(id)?;
-        let effective_ns = self.run_steps(&injection.steps).await?;
+        let effective_ns = self.run_and_renew(id, &injection.steps).await?;
         self.refuse_late(id)?;
         let expects = expect_beside(&injection.bites, &self.beside(id));
         let seen = expect::check(&self.fabric, &expects).await.map_err(|seen| format!("it does not bite: {seen}"))?;

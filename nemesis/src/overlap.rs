@@ -115,9 +115,9 @@ pub(crate) fn undo_beside(undo: &[Step], others: &[&[Step]]) -> Undo {
 /// The node whose servers a step starts, or watches as they start.
 pub(crate) fn starts(step: &Step) -> Option<&str> {
     match step {
-        Step::Start { node } | Step::Disk { node, action: DiskStep::Revive { .. } | DiskStep::Judge { .. } } => {
-            Some(node)
-        }
+        Step::Start { node }
+        | Step::Restart { node }
+        | Step::Disk { node, action: DiskStep::Revive { .. } | DiskStep::Judge { .. } } => Some(node),
         _ => None,
     }
 }

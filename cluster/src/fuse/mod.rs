@@ -26,6 +26,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use self::daemon::{Ask, FuseSpec, Told};
+use crate::disk;
 use crate::error::{ClusterError, Doing, StepError};
 use crate::info::{NodeInfo, SandboxInfo};
 use crate::step::run_helper;
@@ -40,7 +41,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(8);
 
 /// What is served: the directory that holds the database of a node, PostgreSQL's or Redis'.
 pub(crate) fn mount_point(node: &NodeInfo) -> PathBuf {
-    node.directory.join("data")
+    disk::data(node)
 }
 
 /// Mounts every node's file system and notes it in the node. The data directories have their first files by now; no
