@@ -702,7 +702,7 @@ fn faults_in_force(ledger: &Path) -> Vec<String> {
     open.into_values().collect()
 }
 
-/// What a fault might leave in the machine itself: mounts, loop devices, links, firewall tables, network namespaces.
+/// What a fault might leave in the machine itself: mounts, links, firewall tables, network namespaces.
 fn machine() -> Vec<(&'static str, String)> {
     let told = |program: &str, args: &[&str]| {
         let output = Command::new(program).args(args).output().map(|output| output.stdout).unwrap_or_default();
@@ -710,7 +710,6 @@ fn machine() -> Vec<(&'static str, String)> {
     };
     vec![
         ("mounts", std::fs::read_to_string("/proc/self/mounts").unwrap_or_default()),
-        ("loop devices", told("losetup", &["--list", "--noheadings", "--output", "NAME,BACK-FILE"])),
         ("links", told("ip", &["-brief", "link"])),
         ("firewall tables", told("nft", &["list", "tables"])),
         ("network namespaces", told("ip", &["netns", "list"])),
@@ -753,6 +752,10 @@ fn left_of(schism: &Path, ledger: &Path) -> Vec<String> {
     let own = Command::new(schism).args(["doctor", "--leftovers"]).output().map(|output| output.stdout);
     let own = String::from_utf8_lossy(&own.unwrap_or_default()).into_owned();
     left.extend(own.lines().filter(|line| line.contains(&run_id)).map(str::to_owned));
+    // Loop devices are the whole machine's, other runs' too: ours have this run's name in that of their file.
+    let loops = Command::new("losetup").args(["--list", "--noheadings", "--output", "NAME,BACK-FILE"]).output();
+    let loops = String::from_utf8_lossy(&loops.map(|output| output.stdout).unwrap_or_default()).into_owned();
+    left.extend(loops.lines().filter(|line| line.contains(&run_id)).map(|line| format!("loop device {line}")));
     for sandbox in records.iter().filter(|record| record["record"] == "sandbox") {
         let init = format!("/proc/{}/stat", sandbox["init"]["pid"]);
         let started = sandbox["init"]["start-ticks"].to_string();

@@ -224,9 +224,9 @@ impl Span {
     }
 }
 
-/// Faults under which a victim serves as well as anyone: a node whose clock is wrong is not cut off from the others, so
-/// that what it acknowledges is the cluster's word.
-const STILL_SERVING: [&str; 4] = ["skew", "drift", "strobe", "clock-freeze"];
+/// Faults that part a victim from the others: what it acknowledges meanwhile may be thrown away and is no recovery. Under
+/// any other fault what a victim acknowledges is the cluster's word, though its links are slow or its clock is wrong.
+const CUT_OFF: [&str; 3] = ["partition", "flap", "failover"];
 
 /// Classes of `fail` that are answers of a database that works.
 pub const ANSWERS: &[&str] = &["lock-taken", "stale-token"];
@@ -429,8 +429,8 @@ impl Clients {
                 continue;
             }
             let in_force = fault.end_ns.is_none_or(|end_ns| at_ns < end_ns);
-            let serves = STILL_SERVING.contains(&fault.kind);
-            if in_force && !serves && op.node.is_some_and(|node| fault.victims.iter().any(|victim| victim == node)) {
+            let parted = CUT_OFF.contains(&fault.kind);
+            if in_force && parted && op.node.is_some_and(|node| fault.victims.iter().any(|victim| victim == node)) {
                 continue;
             }
             let recovered = if is_write(&op) { &mut write } else { &mut read };
