@@ -31,9 +31,9 @@ struct Run {
     result: Value,
 }
 
-/// A lock with a lease of 1 s, whose first holder keeps it for all of the run, on a server that stands still for 5 s: it ends
-/// while it is held, and another gets it. No operation is given up before the server answers again: a holder whose write may
-/// or may not have been done is over, and would try none with its old token.
+/// A lock with a lease of 1 s, whose first holder keeps it for all of the run, on a server that stands still for 5 s: it
+/// ends while it is held, and another gets it. No operation is given up before the server answers again: a holder whose
+/// write may or may not have been done is over, and would try none with its old token.
 macro_rules! paused_lock {
     ($workload:literal) => {
         [

@@ -4,9 +4,9 @@
 //! A fault begins when it took hold and ends when it was lifted, as its events say; one that was never injected is left
 //! out. An operation belongs to the time at which it completed (one that never did, to that of its invocation). The reads
 //! that end a run are counted but not measured: no client waited for them. A compare-and-set that failed because it
-//! compared (without an error) is no error. Nor is an attempt to get a lock that is taken, or a write with a token that a lock
-//! has outlived: these are answers ([`ANSWERS`]), and count as what ended `ok` does, but for the count of outcomes. (The
-//! ok of an acquire would tell when the lock was free, not when the database was there.)
+//! compared (without an error) is no error. Nor is an attempt to get a lock that is taken, or a write with a token that a
+//! newer one has outdated: these are answers ([`ANSWERS`]), and count as what ended `ok` does, but for the count of
+//! outcomes. (The ok of an acquire would tell when the lock was free, not when the database was there.)
 
 use std::collections::{BTreeMap, BTreeSet};
 

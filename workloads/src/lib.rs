@@ -1,7 +1,8 @@
 //! Generators that say which operation to try next, and clients that carry one to a database and back.
 //!
 //! - [`Workload`]: a kind of test, by name: `set`, `register`, `list-append`, `closed-predicate`, `mutex`,
-//!   `fenced-lock`. It gives the operations of every client as an endless generator, and the reads that make up a node's final state.
+//!   `fenced-lock`. It gives the operations of every client as an endless generator, and the reads that make up a
+//!   node's final state.
 //! - [`generator`]: values that say what comes next, combined into a run: rates, limits, phases.
 //! - [`client`]: one operation to a database and back, as `ok`, `fail` (certainly not done) or `info` (perhaps done):
 //!   Redis, PostgreSQL, and a store in memory that can lie.

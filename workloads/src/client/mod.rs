@@ -91,10 +91,10 @@ impl Completion {
 
 /// How a release ends that found the lock to be somebody else's or nobody's: `ok`, with [`NOT_HOLDER`] as its value.
 ///
-/// It is no `fail`. A holder holds from the `ok` of its acquire until it invokes a release that does not fail: it believes
-/// so, and works. Two violate mutual exclusion if these times overlap, and exactly then a model in which an acquire needs
-/// a free lock has no order. Were it a `fail`, the lock would be held for ever to the model, and the next acquire a
-/// violation: also where the holder gave up before anybody else got the lock.
+/// It is no `fail`. A holder holds from the `ok` of its acquire until it invokes a release that does not fail: it
+/// believes so, and works. Two violate mutual exclusion if these times overlap, and exactly then a model in which an
+/// acquire needs a free lock has no order. Were it a `fail`, the lock would be held for ever to the model, and the next
+/// acquire a violation: also where the holder gave up before anybody else got the lock.
 pub(crate) fn not_holder() -> Completion {
     Completion::ok_with(Value::from_json(NOT_HOLDER.into()))
 }

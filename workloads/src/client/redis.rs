@@ -1,4 +1,5 @@
-//! Redis: workloads `set` (one set), `register` (one string per key), `mutex` and `fenced-lock` (one lock with a lease).
+//! Redis: workloads `set` (one set), `register` (one string per key), `mutex` and `fenced-lock` (one lock with a
+//! lease).
 //!
 //! One command at a time over a connection of its own, without the `redis` crate's connections, which share, retry or
 //! reconnect in the background.
