@@ -32,9 +32,7 @@ pub(super) fn headline(result: &RunResult) -> Headline {
         Validity::Invalid => ("INVALID", Tone::Bad, "broken"),
         _ if failed => ("HARNESS FAILURE", Tone::Doubt, "not judged, because schism itself failed"),
         Validity::Unknown => ("UNKNOWN", Tone::Doubt, "undecided"),
-        Validity::Valid if result.outcome == Outcome::Aborted => {
-            ("UNKNOWN", Tone::Doubt, "held, but cut short")
-        }
+        Validity::Valid if result.outcome == Outcome::Aborted => ("UNKNOWN", Tone::Doubt, "held, but cut short"),
         Validity::Valid => ("VALID", Tone::Good, "held in this run"),
     };
     let mut notes = Vec::new();
