@@ -827,3 +827,25 @@ async fn faults_that_are_asked_for_come_one_after_the_other() {
     assert!((10.0..10.1).contains(&begun_s), "{begun_s}");
     test.assert_healed();
 }
+
+#[tokio::test(start_paused = true)]
+async fn cancelled_with_several_in_force_it_lifts_all_of_them_before_it_looks() {
+    let mut test = Test::toml(
+        "[[fault]]\nat = 0\nfor = 60000\nkind = \"kill\"\ntarget = \"n3\"\n\
+         [[fault]]\nat = 0\nfor = 60000\nkind = \"partition\"\ntarget = \"n1\"\n",
+        // The first undo does not help: its fault takes its time to be healed.
+        Lies { starts_in_vain: 1, ..Lies::default() },
+    );
+    let cancel = test.cancel.clone();
+    tokio::spawn(async move {
+        sleep(Duration::from_secs(5)).await;
+        cancel.send_replace(true);
+    });
+    let outcome = test.nemesis.run().await;
+    assert!(outcome.interrupted && outcome.failures.is_empty(), "{outcome:?}");
+    let log = test.log();
+    let uncut = log.iter().position(|line| line.starts_with("uncut")).unwrap();
+    let starts = log.iter().take(uncut).filter(|line| line.starts_with("start n3")).count();
+    assert_eq!(starts, 1, "{log:?}");
+    test.assert_healed();
+}
