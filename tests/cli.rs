@@ -226,10 +226,6 @@ fn faults_must_fit_the_time_and_the_cluster() {
         ("run redis/sentinel --faults failover", "whose replicas can be promoted by us"),
         ("run redis/sentinel --schedule cut-then-failover", "whose replicas can be promoted by us"),
         ("run redis/single --schedule isolate-primary", "at least 2 nodes"),
-        (
-            "run redis/single --faults network",
-            "none of these faults can happen here: partition (partition:primary needs",
-        ),
     ] {
         refused(&args.split(' ').collect::<Vec<_>>(), &[says]);
     }
